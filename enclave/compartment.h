@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * LibOS state of one compartment: what a kernel would call a process. It lies in the compartment's
+ * header; the image region is read-only, so there are no globals.
+ *
+ * Lock order: memory.lock, then futex_lock, then fd_lock, then signal_lock, then patch_lock.
+ * No lock is held across an OCALL except memory.lock (OCALL_PROTECT, _TRIM, _COMMIT never block).
+ */
+#ifndef TEEMATE_COMPARTMENT_H
+#define TEEMATE_COMPARTMENT_H
+#include <stdint.h>
+
+#include "include/layout.h"
+#include "memory.h"
+#include "signal.h"
+#include "spinlock.h"
+
+#define PATH_SIZE 4096
+
+enum compartment_state {
+    COMPARTMENT_FRESH = 0, /* measured zero: no program yet */
+    COMPARTMENT_RUNNING = 1,
+    COMPARTMENT_SCRUBBING = 2,
+};
+
+struct cpuid_entry {
+    uint32_t leaf, subleaf, eax, ebx, ecx, edx;
+};
+
+struct compartment {
+    uint32_t state;
+    uint32_t index;
+    uint64_t base;
+
+    uint32_t process_id, parent_id;
+    uint32_t uid, euid, gid, egid; /* as at start, for auxv; identity calls ask the host */
+    uint32_t secure;
+    uint32_t hidden_fd_first, hidden_fd_last;
+    uint32_t thread_count;  /* slots leased, <= THREADS_MAX */
+    uint32_t flags;         /* START_* */
+    uint64_t hwcap, hwcap2, xsave_size, xfrm;
+    struct spinlock thread_lock; /* slot allocation */
+    uint32_t exiting;            /* exit_group has begun */
+
+    struct memory memory;
+    struct spinlock futex_lock;
+    struct spinlock fd_lock;
+    struct spinlock signal_lock;
+    struct signal_action actions[SIGNAL_COUNT + 1];
+    uint64_t process_pending; /* see signal.h */
+
+    struct spinlock patch_lock;
+    uint64_t trampoline_next; /* address of the first free trampoline byte */
+
+    struct cpuid_entry cpuid[64];
+    uint32_t cpuid_count;
+
+    uint8_t logged_syscalls[512 / 8]; /* unknown calls already named in the log */
+
+    char program_path[PATH_SIZE]; /* /proc/self/exe */
+    uint64_t start_stack_low, start_stack_high;
+};
+_Static_assert(sizeof(struct compartment) <= HEADER_SIZE, "compartment header");
+
+static inline struct compartment *compartment_at(uint64_t base)
+{
+    return (struct compartment *)(base + HEADER_OFFSET);
+}
+#endif

@@ -1,0 +1,1 @@
+"""`teemate-runtime`, the OCI runtime, and `teemate`, the operator's command."""
