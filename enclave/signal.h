@@ -28,8 +28,13 @@ int signal_deliverable(const struct thread *self);
 /*
  * At the end of a system call: deliver at most one signal by rewriting `registers` to enter its handler.
  * `result` is the call's result; -ERESTARTSYS becomes a restart or -EINTR by SA_RESTART.
+ *
+ * syscall_entry calls it when the result is -ERESTART* or thread->pending is set, the exit path of entry.S
+ * when a signal came later; then the result is final. Returns 0 when `registers` are what the program
+ * continues with, rax included. Returns 1, `registers` untouched, when the result was -ERESTART* and no
+ * handler runs: syscall_entry makes the call again. In both cases a saved_mask has been put back.
  */
-void signal_deliver(struct thread *self, struct registers *registers, long result);
+int signal_deliver(struct thread *self, struct registers *registers, long result);
 
 /* A synchronous fault of the program at the given address: handler frame or death by default action. */
 void signal_fault(struct thread *self, struct registers *registers, int signal, int code, uint64_t address);
