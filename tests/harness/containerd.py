@@ -1,0 +1,80 @@
+"""A private containerd: own root, state and socket, no CRI."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.harness.paths import CONTAINERD, CTR, RUNTIME
+from tests.harness.process import Daemon, clean_environment
+
+CONFIG = """\
+version = 2
+root = "{directory}/root"
+state = "{directory}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+  address = "{socket}"
+[debug]
+  level = "info"
+"""
+
+
+class Containerd:
+    def __init__(self, *, directory: Path, environment: Mapping[str, str]) -> None:
+        self.directory = directory
+        self.socket = directory / "c.sock"
+        self.runc_root = directory / "runc"
+        self._environment = dict(environment)
+        self.daemon: Daemon | None = None
+
+    def start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        config = self.directory / "config.toml"
+        config.write_text(CONFIG.format(directory=self.directory, socket=self.socket))
+        self.daemon = Daemon(
+            name="containerd",
+            argv=[CONTAINERD, "--config", config],
+            log=self.directory / "containerd.log",
+            environment=self._environment,
+        )
+        self.daemon.wait_ready(lambda: self.ctr("version").returncode == 0)
+
+    def ctr(self, *words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [CTR, "--address", str(self.socket), *[str(word) for word in words]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=clean_environment(),
+            timeout=timeout,
+        )
+
+    def run(
+        self,
+        image: str,
+        name: str,
+        *command: str,
+        runtime: Path = RUNTIME,
+        options: Sequence[str] = (),
+        timeout: float = 120,
+    ) -> subprocess.CompletedProcess[str]:
+        """`ctr run --rm` with our OCI runtime behind the stock runc.v2 shim."""
+        return self.ctr(
+            "run",
+            "--rm",
+            "--runtime=io.containerd.runc.v2",
+            f"--runc-binary={runtime}",
+            f"--runc-root={self.runc_root}",
+            *options,
+            image,
+            name,
+            *command,
+            timeout=timeout,
+        )
+
+    def stop(self) -> None:
+        if self.daemon:
+            self.daemon.stop()

@@ -1,0 +1,101 @@
+"""A private dockerd on a private containerd, and `docker` as a user would type it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.harness.paths import CRUN, DOCKER, DOCKERD, RUNTIME
+from tests.harness.process import Daemon, clean_environment
+
+
+class Docker:
+    def __init__(self, *, directory: Path, containerd: Path, environment: Mapping[str, str]) -> None:
+        self.directory = directory
+        self.socket = directory / "d.sock"
+        self._containerd = containerd
+        self._environment = dict(environment)
+        self.daemon: Daemon | None = None
+
+    def start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        config = self.directory / "daemon.json"
+        config.write_text(json.dumps({}))
+        self.daemon = Daemon(
+            name="dockerd",
+            argv=[
+                DOCKERD,
+                f"--config-file={config}",
+                f"--data-root={self.directory}/data",
+                f"--exec-root={self.directory}/exec",
+                f"--pidfile={self.directory}/dockerd.pid",
+                f"--host=unix://{self.socket}",
+                f"--containerd={self._containerd}",
+                "--iptables=false",
+                "--ip6tables=false",
+                "--bridge=none",
+                f"--add-runtime=teemate={RUNTIME}",
+                f"--add-runtime=crun={CRUN}",
+            ],
+            log=self.directory / "dockerd.log",
+            environment=self._environment,
+        )
+        self.daemon.wait_ready(lambda: self("version").returncode == 0, seconds=120)
+
+    def argv(self, *words: str | Path) -> list[str]:
+        return [str(DOCKER), f"--host=unix://{self.socket}", *[str(word) for word in words]]
+
+    def __call__(
+        self, *words: str | Path, stdin: bytes | None = None, timeout: float = 180
+    ) -> subprocess.CompletedProcess[bytes]:
+        """`docker WORDS`; output in bytes, since programs may print anything."""
+        return subprocess.run(
+            self.argv(*words),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            env=clean_environment(),
+            timeout=timeout,
+        )
+
+    def popen(self, *words: str | Path, **options: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.argv(*words), env=clean_environment(), **options)
+
+    def run(
+        self,
+        image: str,
+        *command: str,
+        runtime: str = "teemate",
+        options: Sequence[str] = (),
+        stdin: bytes | None = None,
+        timeout: float = 180,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """`docker run --rm` in the foreground."""
+        interactive = ["-i"] if stdin is not None else []
+        return self(
+            "run", "--rm", f"--runtime={runtime}", *interactive, *options, image, *command, stdin=stdin, timeout=timeout
+        )
+
+    def check(self, *words: str | Path, stdin: bytes | None = None, timeout: float = 180) -> str:
+        """`docker WORDS` that must succeed; returns what it printed, stripped."""
+        done = self(*words, stdin=stdin, timeout=timeout)
+        if done.returncode:
+            raise AssertionError(f"docker {' '.join(map(str, words))}: status {done.returncode}\n{done.stderr.decode()}")
+        return done.stdout.decode(errors="replace").strip()
+
+    def inspect(self, name: str, template: str) -> str:
+        return self.check("inspect", f"--format={template}", name)
+
+    def containers(self) -> list[str]:
+        return self.check("ps", "--all", "--quiet", "--no-trunc").split()
+
+    def stop(self) -> None:
+        if self.daemon:
+            if self.daemon.alive():
+                names = self("ps", "--all", "--quiet").stdout.decode().split()
+                if names:
+                    self("rm", "--force", *names)
+            self.daemon.stop(seconds=60)

@@ -1,0 +1,157 @@
+"""Container images made of this machine's packages: no registry is asked for anything.
+
+Each image is a docker archive under build/images, named after its content, which both `docker load`
+and `ctr images import` take.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.paths import BUILD, PROGRAMS
+from tests.harness.process import HarnessError, clean_environment
+from tests.harness.rootfs import RootFs
+
+IMAGES = BUILD / "images"
+PROGRAM_BUILD = BUILD / "programs"
+PREFIX = "docker.io/teemate"
+
+
+def build_programs() -> Path:
+    """Compile tests/programs. Returns the folder that holds one folder for each kind of linking."""
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-C", str(PROGRAMS), f"BUILD={PROGRAM_BUILD}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+    )
+    if done.returncode:
+        raise HarnessError(f"tests/programs do not build\n{done.stdout}{done.stderr}")
+    return PROGRAM_BUILD
+
+
+def program(name: str, kind: str = "glibc-dynamic") -> Path:
+    """A compiled test program as a file of this machine."""
+    return PROGRAM_BUILD / kind / name
+
+
+def _programs(fs: RootFs) -> None:
+    for kind in sorted(PROGRAM_BUILD.iterdir()):
+        if kind.is_dir() and kind.name != "python":
+            for path in sorted(kind.iterdir()):
+                fs.file(path, f"/programs/{kind.name}/{path.name}")
+    fs.text("/programs/script.sh", "#!/programs/glibc-dynamic/arguments from-the-script\nnot read\n", mode=0o755)
+
+
+def _busybox(fs: RootFs) -> None:
+    binary = busybox()
+    fs.file(binary, "/bin/busybox")
+    for applet in subprocess.run([str(binary), "--list"], capture_output=True, text=True).stdout.split():
+        if applet != "busybox":
+            fs.link(f"/bin/{applet}", "busybox")
+
+
+def _lua(fs: RootFs) -> None:
+    fs.file(Path("/usr/bin/lua5.4"))
+
+
+def _sqlite(fs: RootFs) -> None:
+    fs.file(Path("/usr/bin/sqlite3"))
+
+
+def _perl(fs: RootFs) -> None:
+    fs.file(Path("/usr/bin/perl"))
+    fs.tree(Path("/usr/lib/x86_64-linux-gnu/perl-base"))
+
+
+def _python(fs: RootFs) -> None:
+    fs.file(program("python3", "python"), "/usr/bin/python3")
+    fs.tree(Path("/usr/lib/python3.11"))
+    fs.file(Path("/usr/lib/ssl/openssl.cnf"), "/usr/lib/ssl/openssl.cnf")
+
+
+RECIPES: dict[str, Callable[[RootFs], None]] = {
+    "programs": _programs,
+    "busybox": _busybox,
+    "lua": _lua,
+    "sqlite": _sqlite,
+    "perl": _perl,
+    "python": _python,
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    name: str  # as `docker run` and `ctr run` take it
+    archive: Path
+
+
+def busybox() -> Path:
+    """Debian's dynamically linked busybox, a PIE; unpacked here because busybox-static conflicts with it."""
+    binary = BUILD / "packages" / "busybox" / "bin" / "busybox"
+    if not binary.exists():
+        download = BUILD / "packages"
+        download.mkdir(parents=True, exist_ok=True)
+        for words in (
+            ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "busybox"],
+            ["sh", "-c", "dpkg-deb -x busybox_*.deb busybox"],
+        ):
+            done = subprocess.run(words, cwd=download, capture_output=True, text=True, env=clean_environment())
+            if done.returncode:
+                raise HarnessError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
+    return binary
+
+
+def image(name: str) -> Image:
+    """Build the image unless an archive with the same content is there."""
+    build_programs()
+    fs = RootFs()
+    RECIPES[name](fs)
+    reference = f"{PREFIX}/{name}:latest"
+    archive = IMAGES / f"{name}-{fs.digest()[:16]}.tar"
+    if not archive.exists():
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        for old in IMAGES.glob(f"{name}-*.tar"):
+            old.unlink()
+        partial = archive.with_suffix(".partial")
+        _write_archive(partial, reference=reference, layer=fs.layer())
+        partial.rename(archive)
+    return Image(name=reference, archive=archive)
+
+
+def _write_archive(path: Path, *, reference: str, layer: bytes) -> None:
+    digest = hashlib.sha256(layer).hexdigest()
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "WorkingDir": "/"},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+        }
+    ).encode()
+    manifest = json.dumps(
+        [
+            {
+                "Config": f"{hashlib.sha256(config).hexdigest()}.json",
+                "RepoTags": [reference.removeprefix("docker.io/")],
+                "Layers": [f"{digest}/layer.tar"],
+            }
+        ]
+    ).encode()
+    with tarfile.open(path, "w") as tar:
+        for name, data in (
+            (f"{digest}/layer.tar", layer),
+            (f"{hashlib.sha256(config).hexdigest()}.json", config),
+            ("manifest.json", manifest),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
