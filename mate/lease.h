@@ -46,7 +46,9 @@ struct lease_grant {
 /*
  * Attach protocol: unix SOCK_SEQPACKET, one message a packet. Request and reply share the head.
  * Daemon's attach.sock (root only, by SO_PEERCRED): REQUEST, BIND, RELEASE, JOIN, PING.
- * Lease channel (a socketpair end that travels with the lease; the mate asks for its children): CHILD.
+ * Lease channel (end of a socketpair that travels with the lease; the mate asks for its children): CHILD.
+ * The channel is SOCK_DGRAM with SO_RCVTIMEO set, so that a restarted daemon can connect it anew: while there
+ * is no daemon a send fails with ECONNREFUSED, and an answer that is lost ends in EAGAIN.
  * Janitor channel (daemon -> `mate janitor`, descriptor 3): SCRUB, answered by SCRUBBED.
  */
 #define ATTACH_MAGIC 0x50414d54 /* "TMAP" */
@@ -54,12 +56,15 @@ struct lease_grant {
 #define ATTACH_MESSAGE_MAX 4096
 
 enum attach_type {
-    ATTACH_REQUEST = 1,  /* body: struct attach_request; reply carries fds: grant memfd, then the mappings' */
+    ATTACH_REQUEST = 1,  /* body: struct attach_request; reply: struct attach_granted and the fds: grant
+                            memfd, the mappings', the lease channel */
     ATTACH_BIND = 2,     /* body: struct attach_bind: the lease now lives as long as that process */
     ATTACH_RELEASE = 3,  /* body: container id; end its leases whose process is gone */
-    ATTACH_CHILD = 4,    /* no body: a lease in the same trust domain for a process the sender will become */
+    ATTACH_CHILD = 4,    /* no body: a lease in the same trust domain for the sending process, which becomes
+                            its holder at once; reply as to REQUEST. Asked again by the same process: the
+                            same lease */
     ATTACH_PING = 5,
-    ATTACH_SCRUB = 16,   /* fds as in a grant reply */
+    ATTACH_SCRUB = 16,   /* no body; fds: grant memfd, then the mappings' */
     ATTACH_SCRUBBED = 17 /* body: u64 pages erased */
 };
 
@@ -82,6 +87,11 @@ struct attach_request {
     char process[128];   /* exec id, or empty for init */
 };
 #define ATTACH_WAIT 1 /* wait up to wait_ms for a compartment instead of failing at once */
+
+struct attach_granted {
+    uint64_t lease_id;
+    uint64_t build_us; /* time to build the enclave of a dedicated pool, else 0 */
+};
 
 struct attach_bind {
     uint64_t lease_id;
