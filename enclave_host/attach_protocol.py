@@ -53,6 +53,7 @@ class AttachType(IntEnum):
 class RequestFlag(IntFlag):
     """attach_request.flags"""
 
+    NONE = 0
     WAIT = 1
 
 
@@ -132,7 +133,7 @@ class AttachRequest:
     threads: int = 0
     memory: int = 0
     wait_ms: int = 0
-    flags: RequestFlag = RequestFlag(0)
+    flags: RequestFlag = RequestFlag.NONE
 
     def pack(self) -> bytes:
         """The body of an ATTACH_REQUEST. Raises ProtocolError when a name or a number does not fit."""
@@ -286,7 +287,8 @@ class LeaseGrant:
     @classmethod
     def unpack(cls, content: bytes) -> "LeaseGrant":
         _expect_size("lease_grant", content, _GRANT_SIZE)
-        magic, version, *fields, flags, mapping_count = _GRANT_HEAD.unpack_from(content)
+        numbers = _GRANT_HEAD.unpack_from(content)
+        magic, version, flags, mapping_count = *numbers[:2], *numbers[-2:]
         if magic != LEASE_MAGIC or version != LEASE_VERSION or mapping_count > LEASE_MAPPINGS_MAX:
             raise ProtocolError("not a lease grant of this version")
         mappings = tuple(
@@ -294,7 +296,7 @@ class LeaseGrant:
             for at in range(mapping_count)
         )
         pool = _unpack_name("pool", content[-POOL_NAME_SIZE:])
-        return cls(*fields, flags=LeaseFlag(flags), mappings=mappings, pool=pool)
+        return cls(*numbers[2:-2], flags=LeaseFlag(flags), mappings=mappings, pool=pool)
 
 
 def receive_packet(sock: socket.socket, *, flags: int = 0) -> tuple[bytes, list[int], int | None]:
