@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A terminal's size, modes and line editing; ends at "quit". */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    (void)!write(1, "interrupted\n", 12);
+}
+
+int main(void)
+{
+    struct winsize size = {0};
+    ioctl(0, TIOCGWINSZ, &size);
+    printf("terminal %d %d %d size %dx%d\n", isatty(0), isatty(1), isatty(2), size.ws_col, size.ws_row);
+    struct termios modes;
+    printf("modes %d echo %d\n", tcgetattr(0, &modes), (modes.c_lflag & ECHO) != 0);
+    modes.c_lflag &= ~(tcflag_t)ECHO;
+    printf("set %d\n", tcsetattr(0, TCSANOW, &modes));
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    sigaction(SIGINT, &action, NULL);
+    printf("ready\n");
+    fflush(stdout);
+    char line[100];
+    while (fgets(line, sizeof(line), stdin)) {
+        if (!strncmp(line, "quit", 4))
+            return 7;
+        printf("line %s", line);
+        fflush(stdout);
+    }
+    return 0;
+}
