@@ -27,6 +27,12 @@ struct cpuid_entry {
     uint32_t leaf, subleaf, eax, ebx, ecx, edx;
 };
 
+struct futex_waiter {
+    uint64_t address;
+    uint32_t bits;
+    uint32_t slot;
+};
+
 struct compartment {
     uint32_t state;
     uint32_t index;
@@ -41,9 +47,13 @@ struct compartment {
     uint64_t hwcap, hwcap2, xsave_size, xfrm;
     struct spinlock thread_lock; /* slot allocation */
     uint32_t exiting;            /* exit_group has begun */
+    uint32_t slots_used;         /* slots below this have been entered since the last scrub */
+    uint32_t leader_status;      /* exit status of the first thread, once it has ended by exit */
 
     struct memory memory;
     struct spinlock futex_lock;
+    uint32_t futex_waiter_count; /* of futex_waiters, oldest first */
+    struct futex_waiter futex_waiters[THREADS_MAX];
     struct spinlock fd_lock;
     struct spinlock signal_lock;
     struct signal_action actions[SIGNAL_COUNT + 1];

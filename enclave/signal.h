@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define SIGNAL_COUNT 64
+#define SIGNAL_QUEUE_SIZE 60 /* taken and not delivered, a thread; further ones wait in the exchange */
 
 struct signal_action { /* struct kernel_sigaction */
     uint64_t handler;
@@ -16,17 +17,39 @@ struct signal_action { /* struct kernel_sigaction */
     uint64_t mask;
 };
 
+#define SIGNAL_BIT(signal) (1UL << ((signal)-1))
+/*
+ * The host may not block these, because to it a fault of the program is one of them (SIGILL, SIGTRAP, SIGBUS,
+ * SIGFPE, SIGSEGV, SIGSYS). When the program blocks them the LibOS keeps them pending.
+ */
+#define SIGNALS_OF_FAULTS 0x400004d8UL
+
 struct thread;
 struct registers;
 
-/* Move what the host queued in the exchange into thread->signal_pending. */
+/*
+ * Ask the host for the mask that the program has set. While a handler runs, the larger mask of the handler
+ * is known to the LibOS alone: the host delivers to the mate, and the signal stays in the queue.
+ */
+void signal_sync_host_mask(struct thread *self);
+
+/* Change the mask as sigprocmask does, and tell the host. */
+void signal_set_mask(struct thread *self, uint64_t mask);
+
+/*
+ * The mask of this one system call (sigsuspend, ppoll and their kin), put back when its signal has been
+ * delivered. The host call itself must be given the mask too.
+ */
+void signal_set_temporary_mask(struct thread *self, uint64_t mask);
+
+/* Move what the host queued in the exchange into thread->signal_queue. */
 void signal_collect(struct thread *self);
 
-/* Is a signal pending that the mask lets through and that has a handler? */
+/* Is a signal in the queue that the mask lets through? */
 int signal_deliverable(const struct thread *self);
 
 /*
- * At the end of a system call: deliver at most one signal by rewriting `registers` to enter its handler.
+ * At the end of a system call: deliver what is deliverable by rewriting `registers` to enter handlers.
  * `result` is the call's result; -ERESTARTSYS becomes a restart or -EINTR by SA_RESTART.
  *
  * syscall_entry calls it when the result is -ERESTART* or thread->pending is set, the exit path of entry.S

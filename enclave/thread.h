@@ -17,8 +17,39 @@
 #define THREAD_APP_FSBASE 80
 #define THREAD_RETURN_RIP 88
 #define THREAD_EXCHANGE 96
-#define THREAD_SCRATCH 104
+#define THREAD_FRAME 104
 #define THREAD_PENDING 112
+#define THREAD_STATE 116
+#define THREAD_SYSCALL_NUMBER 120
+#define THREAD_XFRM 128
+
+/*
+ * The top of a thread's LibOS stack, offsets in the thread block: the XSAVE area that keeps the program's
+ * extended state while the thread is outside, and below it the program's registers. The stack grows
+ * down from there. Both have a fixed place so that an interrupted return to the program can be
+ * started again.
+ */
+#define THREAD_XSAVE (THREAD_STACK_TOP - 0x1000)
+#define THREAD_REGISTERS (THREAD_XSAVE - REGISTERS_SIZE)
+
+/* struct registers */
+#define REGISTERS_RAX 112
+#define REGISTERS_RFLAGS 120
+#define REGISTERS_RIP 128
+#define REGISTERS_SIZE 144
+
+/* struct exchange */
+#define EXCHANGE_SIGNAL_PENDING 36
+#define EXCHANGE_SIZE_MAX 0x4000 /* more than it has: what must lie outside ELRANGE */
+
+/* x87, SSE, AVX, AVX-512: what the LibOS saves. Nothing else may be in use in the enclave. */
+#define XFRM_SUPPORTED 0xe7
+#define RFLAGS_DF 0x400
+#define RFLAGS_AC 0x40000
+
+/* enum thread_state */
+#define THREAD_STATE_FREE 0
+#define THREAD_STATE_STARTING 1
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
@@ -47,30 +78,35 @@ struct thread {
     uint64_t app_fsbase; /* the program's FS base; the LibOS itself does not use FS */
     uint64_t return_rip;
     struct exchange *exchange; /* checked to lie outside ELRANGE */
-    uint64_t scratch;
+    struct registers *frame; /* the program's registers, see THREAD_REGISTERS */
     uint32_t pending; /* a signal may be deliverable: look before returning to the program */
     uint32_t state;   /* enum thread_state, under compartment.thread_lock */
+    int64_t syscall_number; /* of the call whose result `frame` holds, or NO_SYSCALL */
+    uint64_t xfrm;          /* extended state components to save and clear */
 
     struct compartment *compartment;
+    char *host_buffer; /* checked to lie outside ELRANGE, HOST_BUFFER_SIZE bytes */
     uint32_t slot;
     uint32_t thread_id; /* host thread id, == Linux TID */
     uint64_t clear_child_tid;
     uint64_t robust_list, robust_list_size;
-    struct registers start_registers; /* for THREAD_STARTING */
+    uint64_t parent_tid, child_tid; /* for THREAD_STARTING: where to write the thread id, or 0 */
+    uint32_t dying;                 /* a fault of the LibOS itself is being reported */
+    uint32_t trapped_site;          /* the system call came by #UD: consider patching */
 
-    uint64_t signal_mask;
-    uint64_t signal_pending; /* bit n-1: signal n taken, not delivered */
-    struct exchange_signal signal_info[SIGNAL_COUNT + 1];
+    uint64_t signal_mask;    /* what the program believes */
+    uint64_t host_mask;      /* what the host was told, see signal_sync_host_mask() */
+    uint64_t signal_pending; /* bit n-1: signal n is in the queue */
+    uint32_t signal_queue_count;
+    struct exchange_signal signal_queue[SIGNAL_QUEUE_SIZE]; /* oldest first */
     uint64_t saved_mask; /* mask to restore after sigsuspend and its kin, if has_saved_mask */
     uint32_t has_saved_mask;
     uint32_t altstack_flags;
     uint64_t altstack_base, altstack_size;
 
-    /* futex queue entry, under compartment.futex_lock */
-    uint64_t futex_address; /* 0: not waiting */
-    uint32_t futex_bits;
-    uint32_t futex_woken;
+    uint32_t futex_woken; /* set by the waker, under compartment.futex_lock */
 };
+#define NO_SYSCALL (-1)
 #define SELF_OFFSET(field, value) _Static_assert(offsetof(struct thread, field) == (value), #field)
 SELF_OFFSET(self, THREAD_SELF);
 SELF_OFFSET(syscall_entry, THREAD_SYSCALL_ENTRY);
@@ -82,7 +118,22 @@ SELF_OFFSET(ocall_rsp, THREAD_OCALL_RSP);
 SELF_OFFSET(app_fsbase, THREAD_APP_FSBASE);
 SELF_OFFSET(return_rip, THREAD_RETURN_RIP);
 SELF_OFFSET(exchange, THREAD_EXCHANGE);
+SELF_OFFSET(frame, THREAD_FRAME);
 SELF_OFFSET(pending, THREAD_PENDING);
+SELF_OFFSET(state, THREAD_STATE);
+SELF_OFFSET(syscall_number, THREAD_SYSCALL_NUMBER);
+SELF_OFFSET(xfrm, THREAD_XFRM);
+SELF_OFFSET(exc_host_rsp, THREAD_EXC_HOST_RSP);
+SELF_OFFSET(host_rsp, THREAD_HOST_RSP);
+SELF_OFFSET(host_rbp, THREAD_HOST_RBP);
+SELF_OFFSET(app_rsp, THREAD_APP_RSP);
+_Static_assert(offsetof(struct registers, rax) == REGISTERS_RAX, "registers.rax");
+_Static_assert(offsetof(struct registers, rflags) == REGISTERS_RFLAGS, "registers.rflags");
+_Static_assert(offsetof(struct registers, rip) == REGISTERS_RIP, "registers.rip");
+_Static_assert(sizeof(struct registers) == REGISTERS_SIZE, "registers");
+_Static_assert(offsetof(struct exchange, signal_pending) == EXCHANGE_SIGNAL_PENDING, "exchange.signal_pending");
+_Static_assert(sizeof(struct exchange) <= EXCHANGE_SIZE_MAX, "exchange");
+_Static_assert(XSAVE_SIZE_MAX <= 0x1000, "XSAVE area");
 _Static_assert(sizeof(struct thread) <= THREAD_TCB_SIZE, "struct thread");
 
 static inline struct thread *thread_self(void)
@@ -96,5 +147,14 @@ static inline struct thread *thread_at(const struct compartment *compartment, ui
 {
     return (struct thread *)(THREAD_BLOCK(compartment->base, slot) + THREAD_TCB);
 }
+
+/* The thread's block, see layout.h. */
+static inline uint64_t thread_block(const struct thread *thread) { return (uint64_t)thread - THREAD_TCB; }
+
+/* Slots in use. Two threads cannot both see 1. */
+uint32_t thread_count_running(struct compartment *compartment);
+
+/* Begin the program with these registers, on a thread that has no program state yet. */
+_Noreturn void program_enter(struct thread *self, const struct registers *registers);
 #endif
 #endif

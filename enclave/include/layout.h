@@ -16,6 +16,8 @@
 #define IMAGE_SIZE 0x1000000
 /* ELRANGE is the next power of two that holds (1 + compartments) strides */
 #define COMPARTMENT_STRIDE 0x100000000
+/* No enclave is larger: an address is outside for certain if it is outside of this */
+#define ELRANGE_SIZE_MAX 0x40000000000
 
 /* --- inside a compartment: offsets from its base ------------------------------------------------ */
 

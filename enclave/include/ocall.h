@@ -47,6 +47,7 @@ enum ocall {
     OCALL_SCRUBBED,
     OCALL_EXCEPTION_DONE,
     OCALL_RESET_DONE,
+    OCALL_REFUSED, /* the ECALL makes no sense in the state that this TCS is in; nothing was done */
 };
 
 /*
