@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
@@ -22,14 +21,11 @@ def is_elf(path: Path) -> bool:
 def _segments(path: Path) -> tuple[str | None, list[str]]:
     interpreter, needed = None, []
     with path.open("rb") as stream:
-        try:
-            for segment in ELFFile(stream).iter_segments():
-                if isinstance(segment, InterpSegment):
-                    interpreter = segment.get_interp_name()
-                elif isinstance(segment, DynamicSegment):
-                    needed = [tag.needed for tag in segment.iter_tags() if tag.entry.d_tag == "DT_NEEDED"]
-        except ELFError:
-            return None, []  # a program that is broken on purpose
+        for segment in ELFFile(stream).iter_segments():
+            if isinstance(segment, InterpSegment):
+                interpreter = segment.get_interp_name()
+            elif isinstance(segment, DynamicSegment):
+                needed = [tag.needed for tag in segment.iter_tags() if tag.entry.d_tag == "DT_NEEDED"]
     return interpreter, needed
 
 

@@ -46,8 +46,9 @@ def program(name: str, kind: str = "glibc-dynamic") -> Path:
 def _programs(fs: RootFs) -> None:
     for kind in sorted(PROGRAM_BUILD.iterdir()):
         if kind.is_dir() and kind.name != "python":
-            for path in sorted(kind.iterdir()):
-                fs.file(path, f"/programs/{kind.name}/{path.name}")
+            for path in sorted(kind.glob("[!.]*")):
+                put = fs.copy if kind.name == "broken" else fs.file
+                put(path, f"/programs/{kind.name}/{path.name}")
     fs.text("/programs/script.sh", "#!/programs/glibc-dynamic/arguments from-the-script\nnot read\n", mode=0o755)
 
 

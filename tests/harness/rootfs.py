@@ -37,11 +37,15 @@ class RootFs:
     def link(self, path: str, target: str) -> None:
         self._links[PurePosixPath(path)] = target
 
-    def file(self, source: Path, path: str | None = None) -> None:
-        """One file, with what it needs to run if it is a program or a library."""
-        target = PurePosixPath(path or source)
+    def copy(self, source: Path, path: str) -> None:
+        """One file and nothing that it may need."""
+        target = PurePosixPath(path)
         self._files[target] = source.resolve()
         self._modes[target] = stat.S_IMODE(source.stat().st_mode)
+
+    def file(self, source: Path, path: str | None = None) -> None:
+        """One file, with what it needs to run if it is a program or a library."""
+        self.copy(source, path or str(source))
         if is_elf(source):
             for needed in runtime_files(source):
                 if PurePosixPath(needed) not in self._files:

@@ -62,7 +62,7 @@ static void anonymous(void)
     EXPECT(munmap(grown, size) == 0);
     EXPECT(mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
     EXPECT(mmap(NULL, 1UL << 47, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == ENOMEM);
-    EXPECT(mprotect((void *)(PAGE + 1), PAGE, PROT_READ) == -1 && errno == EINVAL);
+    EXPECT(munmap((void *)(PAGE + 1), PAGE) == -1 && errno == EINVAL);
 }
 
 static void executable(void)

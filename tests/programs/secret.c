@@ -24,7 +24,7 @@ static void fill(volatile char *memory, size_t size)
 
 static void *in_thread(void *done)
 {
-    fill(alloca(256 << 10), 256 << 10);
+    fill(alloca(64 << 10), 64 << 10);
     pthread_barrier_wait(done);
     pthread_barrier_wait(done); /* stay until the process ends */
     return NULL;

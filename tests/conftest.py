@@ -1,0 +1,23 @@
+"""Shared by all tests: integration tests run where they can, and must run in CI."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.facilities import in_ci, missing_facilities
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run; in CI nothing is skipped for want of a facility."""
+    for item in items:
+        if "tests/integration/" in item.path.as_posix():
+            item.add_marker(pytest.mark.root)
+    needing_root = [item for item in items if item.get_closest_marker("root")]
+    if not needing_root:
+        return
+    missing = missing_facilities()
+    if missing and in_ci():
+        raise pytest.UsageError("facilities that CI must have are missing:\n  " + "\n  ".join(missing))
+    if missing:
+        for item in needing_root:
+            item.add_marker(pytest.mark.skip(reason="; ".join(missing)))
