@@ -154,8 +154,9 @@ struct ocall_vfork {
 };
 
 /* A line for the mate's log, text in the exchange buffer. */
+enum log_level { LOG_ERROR = 0, LOG_WARNING = 1, LOG_DEBUG = 2 };
 struct ocall_log {
-    uint32_t level; /* 0 error, 1 warning, 2 debug */
+    uint32_t level; /* enum log_level */
     uint32_t size;
 };
 
