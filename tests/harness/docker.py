@@ -11,19 +11,27 @@ from typing import Any
 from tests.harness.paths import CRUN, DOCKER, DOCKERD, RUNTIME
 from tests.harness.process import Daemon, clean_environment
 
+UNKNOWN_POOL = "no-such-pool"
+
 
 class Docker:
-    def __init__(self, *, directory: Path, containerd: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, directory: Path, containerd: Path, environment: Mapping[str, str], pools: Sequence[str]
+    ) -> None:
         self.directory = directory
         self.socket = directory / "d.sock"
         self._containerd = containerd
         self._environment = dict(environment)
+        # docker 20.10 has no annotations: a pool is chosen by the runtime's own option
+        self._runtimes: dict[str, dict[str, Any]] = {"teemate": {"path": str(RUNTIME)}, "crun": {"path": str(CRUN)}}
+        for pool in (*pools, UNKNOWN_POOL):
+            self._runtimes[f"teemate-{pool}"] = {"path": str(RUNTIME), "runtimeArgs": [f"--pool={pool}"]}
         self.daemon: Daemon | None = None
 
     def start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "daemon.json"
-        config.write_text(json.dumps({}))
+        config.write_text(json.dumps({"runtimes": self._runtimes}))
         self.daemon = Daemon(
             name="dockerd",
             argv=[
@@ -37,8 +45,6 @@ class Docker:
                 "--iptables=false",
                 "--ip6tables=false",
                 "--bridge=none",
-                f"--add-runtime=teemate={RUNTIME}",
-                f"--add-runtime=crun={CRUN}",
             ],
             log=self.directory / "dockerd.log",
             environment=self._environment,
@@ -83,7 +89,8 @@ class Docker:
         """`docker WORDS` that must succeed; returns what it printed, stripped."""
         done = self(*words, stdin=stdin, timeout=timeout)
         if done.returncode:
-            raise AssertionError(f"docker {' '.join(map(str, words))}: status {done.returncode}\n{done.stderr.decode()}")
+            line = " ".join(map(str, words))
+            raise AssertionError(f"docker {line}: status {done.returncode}\n{done.stderr.decode()}")
         return done.stdout.decode(errors="replace").strip()
 
     def inspect(self, name: str, template: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,7 +98,7 @@ class HostDaemon:
         seen = set()
         for entry in Path(f"/proc/{self.daemon.pid}/fd").iterdir():
             try:
-                target, status = os.readlink(entry), entry.stat()
+                target, status = str(entry.readlink()), entry.stat()
             except FileNotFoundError:
                 continue
             count += 1
@@ -114,7 +113,7 @@ class HostDaemon:
         found = {}
         for entry in Path(f"/proc/{self.daemon.pid}/fd").iterdir():
             try:
-                if os.readlink(entry).startswith("/memfd:"):
+                if str(entry.readlink()).startswith("/memfd:"):
                     found[entry.stat().st_ino] = entry
             except FileNotFoundError:
                 continue

@@ -102,9 +102,7 @@ def main() -> int:
     flags = FLAG_SOFTWARE_MODEL | options.trace * FLAG_TRACE | options.no_patch * FLAG_NO_PATCH
     ours, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     descriptors = [
-        sealed_memfd(
-            grant(image, index=options.index, threads=options.threads, memory=options.memory, flags=flags)
-        ),
+        sealed_memfd(grant(image, index=options.index, threads=options.threads, memory=options.memory, flags=flags)),
         image_memfd(image),
         compartment_memfd(image, index=options.index, threads=options.threads),
         channel.fileno(),

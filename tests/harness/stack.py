@@ -15,8 +15,16 @@ from tests.harness.docker import Docker
 from tests.harness.hostd import DEFAULT_POOLS, HostDaemon
 from tests.harness.images import image
 from tests.harness.mounts import unmount_all
-from tests.harness.process import MARKER, Daemon, HarnessError, ProcessInfo, clean_environment, end_processes
-from tests.harness.process import stack_processes, wait_until
+from tests.harness.process import (
+    MARKER,
+    Daemon,
+    HarnessError,
+    ProcessInfo,
+    clean_environment,
+    end_processes,
+    stack_processes,
+    wait_until,
+)
 
 
 class Stack:
@@ -28,11 +36,18 @@ class Stack:
         self.mark = secrets.token_hex(8)
         mark = {MARKER: self.mark}
         self.with_hostd = with_hostd
-        self.hostd = HostDaemon(directory=self.directory / "h", mark=mark, pools=pools or DEFAULT_POOLS)
-        environment = clean_environment(mark | self.hostd.environment)
+        chosen = dict(pools or DEFAULT_POOLS)
+        self.hostd = HostDaemon(directory=self.directory / "h", mark=mark, pools=chosen)
+        # the machine's own /etc/teemate/runtime.yaml must not play a part
+        runtime_config = self.directory / "runtime.yaml"
+        runtime_config.write_text("pool: default\n")
+        environment = clean_environment(mark | self.hostd.environment | {"TEEMATE_RUNTIME_CONFIG": str(runtime_config)})
         self.containerd = Containerd(directory=self.directory / "c", environment=environment)
         self.docker = Docker(
-            directory=self.directory / "d", containerd=self.containerd.socket, environment=environment
+            directory=self.directory / "d",
+            containerd=self.containerd.socket,
+            environment=environment,
+            pools=list(chosen),
         )
         self._docker_images: set[str] = set()
         self._ctr_images: set[str] = set()
