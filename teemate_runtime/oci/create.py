@@ -1,0 +1,43 @@
+"""create: a container whose init is the mate, waiting for start, with its lease bound to it."""
+
+from __future__ import annotations
+
+import os
+
+from teemate_runtime.oci import pid_file
+from teemate_runtime.oci.attach import Refused
+from teemate_runtime.oci.context import Context
+from teemate_runtime.oci.delegate import Child
+from teemate_runtime.oci.failure import DelegateFailed, Failure
+from teemate_runtime.oci.options import container_id, parse
+from teemate_runtime.oci.prepare import CREATE_OPTIONS, Prepared, prepare
+
+
+def main(context: Context) -> int:
+    options = parse(context.words, CREATE_OPTIONS, command="create")
+    container = container_id(options, command="create")
+    return create(context, prepare(context, options, container), container, options.value("pid-file"))
+
+
+def create(context: Context, prepared: Prepared, container: str, wanted_pid_file: str | None) -> int:
+    """Create from a prepared bundle, and bind. On failure nothing of it is left."""
+    path = wanted_pid_file or f"{prepared.bundle.path}/.teemate-{os.getpid()}.pid"
+    words = ["create", *prepared.words, f"--pid-file={path}", container]
+    try:
+        status = Child(context, words, redirections=prepared.redirections).wait()
+        if status:
+            raise DelegateFailed(status)
+        try:
+            if prepared.lease:
+                prepared.lease.bind(pid_file.read(path))
+        except BaseException as error:
+            Child(context, ["delete", "--force", container], quiet=True).wait()
+            pid_file.remove(path)
+            if isinstance(error, Refused):
+                raise Failure(f"the lease of container {container} cannot be bound", cause=str(error)) from None
+            raise
+    finally:
+        if not wanted_pid_file:
+            pid_file.remove(path)
+        prepared.close()
+    return 0

@@ -1,0 +1,80 @@
+"""The lease of one container process, and the descriptor numbers at which the mate finds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from teemate_runtime.oci.annotation import Wishes
+from teemate_runtime.oci.attach import Connection, Refused
+from teemate_runtime.oci.failure import Failure
+
+FIRST_DESCRIPTOR = 3
+_CONTAINER_MAX = 255
+_PROCESS_MAX = 127
+
+
+class Lease:
+    """Held by our connection until it is bound to a process."""
+
+    __slots__ = ("connection", "descriptors", "lease_id")
+
+    def __init__(self, connection: Connection, lease_id: int, descriptors: list[int]) -> None:
+        self.connection = connection
+        self.lease_id = lease_id
+        self.descriptors = descriptors
+
+    @classmethod
+    def acquire(cls, attach_socket: str, wishes: Wishes, *, container: str, process: str = "") -> Lease:
+        if len(container) > _CONTAINER_MAX:
+            raise Failure(f"the container's name is longer than {_CONTAINER_MAX} bytes", remedy="use a shorter id")
+        connection = Connection(attach_socket, wait_ms=wishes.wait_ms)
+        try:
+            lease_id, descriptors = connection.request(
+                pool=wishes.pool,
+                threads=wishes.threads,
+                memory=wishes.memory,
+                wait_ms=wishes.wait_ms,
+                container=container,
+                process=process[:_PROCESS_MAX],
+            )
+        except Refused as refusal:
+            connection.close()
+            raise Failure(f"no lease for container {container}", cause=str(refusal)) from None
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, lease_id, descriptors)
+
+    def actions(self, first: int) -> list[tuple[int, int]]:
+        """The dup2 calls, in order, that put the lease at `first` and up in the delegate.
+
+        Two steps, because our own descriptors may have the numbers that the lease is to get; and by dup2 because the
+        shim of containerd 1.6 leaks its listening socket as descriptor 3, which would otherwise count as preserved.
+        The delegate inherits the connection too: if we are killed the lease must not go back to its pool while the
+        delegate still carries it into a container.
+        """
+        above = first + len(self.descriptors)
+        moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) for descriptor in self.descriptors]
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors = moved
+        fcntl.fcntl(self.connection.socket.fileno(), fcntl.F_DUPFD, above)
+        return [(descriptor, first + index) for index, descriptor in enumerate(moved)]
+
+    def bind(self, process_id: int) -> None:
+        """From now on the lease lives and dies with that process. Raises Refused, ESRCH if it is gone already."""
+        self.connection.bind(self.lease_id, process_id)
+
+    def close(self) -> None:
+        """Let go of it: if it is not bound it returns to its pool."""
+        self.connection.close()
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors = []
+
+
+def container_name(root: str | None, container: str) -> str:
+    """What the daemon calls a container: ids are only unique below one runtime root."""
+    namespace = (root or "").rstrip("/").rpartition("/")[2]
+    return f"{namespace or 'local'}/{container}"

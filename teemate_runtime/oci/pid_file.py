@@ -1,0 +1,25 @@
+"""The pid file that the delegate writes: the only way to learn the process id in time."""
+
+from __future__ import annotations
+
+import os
+
+from teemate_runtime.oci.failure import Failure
+
+
+def read(path: str) -> int:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            text = file.read(32)
+    except OSError as error:
+        raise Failure("the delegate wrote no pid file", cause=f"{path}: {error.strerror}") from None
+    if not text.strip().isdigit() or int(text) <= 1:
+        raise Failure(f"the pid file {path} holds no process id", cause=repr(text))
+    return int(text)
+
+
+def remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,109 @@
+"""What create and run share: from a bundle to an edited bundle with a lease."""
+
+from __future__ import annotations
+
+import os
+
+from teemate_runtime.oci import annotation, log, seccomp, spec
+from teemate_runtime.oci.bundle import Bundle
+from teemate_runtime.oci.context import Context
+from teemate_runtime.oci.failure import Failure
+from teemate_runtime.oci.lease import FIRST_DESCRIPTOR, Lease, container_name
+from teemate_runtime.oci.options import Options, Table, count_option
+
+CREATE_OPTIONS: Table = {
+    "bundle": True,
+    "b": "bundle",
+    "console-socket": True,
+    "pidfd-socket": True,
+    "pid-file": True,
+    "no-pivot": False,
+    "no-new-keyring": False,
+    "detach": False,
+    "d": "detach",
+    "preserve-fds": True,
+}
+
+
+class Prepared:
+    """A locked, edited bundle and, unless the operator allowed to go without, a lease."""
+
+    __slots__ = ("bundle", "lease", "redirections", "words")
+
+    def __init__(self, bundle: Bundle, lease: Lease | None, options: Options, preserved: int) -> None:
+        self.bundle = bundle
+        self.lease = lease
+        self.redirections = lease.actions(FIRST_DESCRIPTOR + preserved) if lease else []
+        self.words = options.command_line(without=("bundle", "preserve-fds", "pid-file", "detach"))
+        self.words.append(f"--bundle={bundle.path}")
+        if preserved or lease:
+            self.words.append(f"--preserve-fds={preserved + len(self.redirections)}")
+
+    def close(self) -> None:
+        """Undo: config.json as it was, the lease back in its pool unless it is bound."""
+        try:
+            self.bundle.close()
+        finally:
+            if self.lease:
+                self.lease.close()
+
+
+def prepare(context: Context, options: Options, container: str) -> Prepared:
+    preserved = preserved_descriptors(options)
+    bundle = Bundle(os.path.abspath(options.value("bundle") or "."))
+    lease = None
+    try:
+        given = annotation.ours(bundle.config)
+        annotation.refuse_unknown(given)
+        spec.check(bundle.config)
+        seccomp.check(bundle.config)
+        wishes = annotation.wishes(given, settings=context.settings, pool_option=context.options.value("pool"))
+        lease = lease_or_leave(context, wishes, container=container)
+        if lease:
+            spec.edit(
+                bundle.config,
+                mate=context.settings.mate,
+                lease_descriptor=FIRST_DESCRIPTOR + preserved,
+                pool=wishes.pool,
+            )
+        else:
+            spec.mark_unprotected(bundle.config)
+        bundle.replace_config()
+        return Prepared(bundle, lease, options, preserved)
+    except BaseException:
+        bundle.close()
+        if lease:
+            lease.close()
+        raise
+
+
+def preserved_descriptors(options: Options) -> int:
+    """How many descriptors the caller itself passes on: they keep the numbers from 3, the lease comes after them."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS", "0") != "0":
+        raise Failure(
+            "socket activation (LISTEN_FDS) of a container is not supported",
+            remedy="pass the descriptors with --preserve-fds",
+        )
+    preserved = count_option(options, "preserve-fds")
+    for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + preserved):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            raise Failure(f"--preserve-fds={preserved}: descriptor {descriptor} is not open") from None
+    return preserved
+
+
+def lease_or_leave(context: Context, wishes: annotation.Wishes, *, container: str, process: str = "") -> Lease | None:
+    """A lease. None only if there is none and the operator allows to run the program unprotected all the same."""
+    name = container_name(context.root, container)
+    try:
+        return Lease.acquire(context.settings.attach_socket, wishes, container=name, process=process)
+    except Failure as failure:
+        if not context.settings.allow_unprotected:
+            raise
+        log.warning(
+            context.options,
+            f"container {name} runs UNPROTECTED, outside any enclave, since {context.settings.path} sets"
+            f" insecure__allow_unprotected: {failure}",
+        )
+        return None

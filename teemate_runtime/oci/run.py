@@ -1,0 +1,35 @@
+"""run: create and start in one; without --detach also wait, and end with the program's status."""
+
+from __future__ import annotations
+
+import os
+
+from teemate_runtime.oci.attached import run_attached
+from teemate_runtime.oci.context import Context
+from teemate_runtime.oci.create import create
+from teemate_runtime.oci.delegate import replace_by
+from teemate_runtime.oci.options import container_id, parse
+from teemate_runtime.oci.prepare import CREATE_OPTIONS, prepare
+
+_RUN_OPTIONS = {**CREATE_OPTIONS, "keep": False, "no-subreaper": False}
+
+
+def main(context: Context) -> int:
+    options = parse(context.words, _RUN_OPTIONS, command="run")
+    container = container_id(options, command="run")
+    prepared = prepare(context, options, container)
+    if options.flag("detach"):
+        create(context, prepared, container, options.value("pid-file"))
+        replace_by(context, ["start", container])
+    pid_file = options.value("pid-file")
+    path = f"{prepared.bundle.path}/.teemate-{os.getpid()}.pid"
+    run_attached(
+        context,
+        ["run", *prepared.words, f"--pid-file={pid_file or path}", container],
+        lease=prepared.lease,
+        redirections=prepared.redirections,
+        wanted_pid_file=pid_file,
+        own_pid_file=path,
+        clean_up=prepared.close,
+    )
+    return 0
