@@ -9,34 +9,21 @@
 #include <stdint.h>
 
 #include "spinlock.h"
+#include "vma.h"
 
 #define PAGE_SIZE 4096UL
 #define PAGE_ALIGN_DOWN(x) ((x) & ~(PAGE_SIZE - 1))
 #define PAGE_ALIGN_UP(x) (((x) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1))
 
-enum vma_kind {
-    VMA_PRIVATE = 0, /* in the compartment */
-    VMA_SHARED = 1,  /* MAP_SHARED of a file: host memory outside ELRANGE, untrusted */
-};
-
-struct vma {
-    uint64_t start, end; /* addresses, page-aligned */
-    uint32_t prot;       /* PROT_* */
-    uint32_t kind;
-    uint32_t flags;      /* MAP_* the program gave, VMA_* below */
-    uint32_t reserved;
-};
-#define VMA_STACK 0x80000000u
-#define VMA_BRK 0x40000000u
-
 struct memory {
     struct spinlock lock;
-    uint32_t vma_count;      /* sorted array at VMAS_OFFSET */
-    uint64_t committed;      /* bytes of private accessible mappings */
+    uint32_t limit_logged; /* the limit was met and named in the log */
+    struct vma_table vmas; /* entries at VMAS_OFFSET */
+    uint64_t committed; /* bytes of private accessible mappings */
     uint64_t limit;
-    uint64_t brk_start, brk, brk_limit;
-    uint64_t hint;           /* where to look for free addresses first */
-    uint64_t hint_code;      /* the same for executable mappings, below APP_CODE_END */
+    uint64_t stale; /* bytes unmapped since the last sweep that may still hold EPC pages */
+    uint64_t brk_start, brk;
+    uint64_t map_high; /* addresses are chosen below it: the end of the area, or the main stack's guard */
 };
 
 struct compartment;
@@ -45,12 +32,45 @@ void memory_init(struct compartment *compartment, uint64_t limit);
 /* Erase and unmap everything of the program (execve, scrub). Returns the number of pages erased. */
 uint64_t memory_reset(struct compartment *compartment);
 
-/*
- * Anonymous private memory, zeroed. address 0: anywhere (executable: near the trampolines).
- * Returns the address, or -errno.
- */
+/* What to map. All sizes are of whole pages. */
+struct memory_request {
+    uint64_t address; /* 0: anywhere (executable and file mappings: within reach of the trampolines) */
+    uint64_t size;
+    uint64_t alignment; /* of an address chosen here; 0: a page */
+    uint32_t prot;
+    uint32_t map_flags; /* MAP_*, as the program gave them */
+    uint32_t vma_flags; /* VMA_* */
+    uint64_t commit_size; /* so much from the start will be touched at once */
+    uint32_t filled; /* readable and writable for now: the caller fills it, then sets prot by memory_protect */
+};
+
+/* Private memory, zeroed. Returns the address, or -errno. */
+long memory_map(struct compartment *compartment, const struct memory_request *request);
+
+/* The same for anonymous memory. */
 long memory_map_anonymous(struct compartment *compartment, uint64_t address, uint64_t size, uint32_t prot,
                           uint32_t map_flags, uint32_t vma_flags);
+
+/* A private copy of a part of a file; beyond its end there are zeros. Returns the address, or -errno. */
+long memory_map_file(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset);
+
+/* Copy part of a file to mapped, writable memory. Returns the bytes copied (less at the end of file) or -errno. */
+long memory_read_file(int fd, uint64_t offset, uint64_t address, uint64_t size);
+
+/* Host memory that is shared with whoever else maps the file. Returns the address, or -errno. */
+long memory_map_shared(struct compartment *compartment, uint64_t size, uint32_t prot, uint32_t map_flags, int fd,
+                       uint64_t offset);
+
+/* As mremap(2), without a hole between old and new meaning. Returns the address, or -errno. */
+long memory_remap(struct compartment *compartment, uint64_t address, uint64_t old_size, uint64_t new_size,
+                  uint32_t flags, uint64_t new_address);
+
+/* Drop the content of the range: it reads as zero afterwards. File mappings keep theirs, see sys_memory.c. */
+long memory_discard(struct compartment *compartment, uint64_t address, uint64_t size);
+
+/* Move the end of the heap. Returns the new end, or the old one if that is not possible. */
+uint64_t memory_brk(struct compartment *compartment, uint64_t end);
+
 long memory_unmap(struct compartment *compartment, uint64_t address, uint64_t size);
 long memory_protect(struct compartment *compartment, uint64_t address, uint64_t size, uint32_t prot);
 

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the memory_*.c files share: the functions that expect memory.lock to be held. */
+#ifndef TEEMATE_MEMORY_INTERNAL_H
+#define TEEMATE_MEMORY_INTERNAL_H
+#include "compartment.h"
+#include "memory.h"
+
+/* Unmapped memory that may still hold EPC pages is given back when there is more of it than this. */
+#define STALE_SIZE_MAX 0x400000
+/* So much is zeroed in place; above it the pages are given back, which also zeroes them. */
+#define ZERO_IN_PLACE_MAX 0x100000
+
+/* Does the range lie in the compartment's application area? */
+static inline int in_app_area(const struct compartment *compartment, uint64_t address, uint64_t size)
+{
+    uint64_t offset = address - compartment->base;
+    return offset >= APP_OFFSET && offset < APP_END && size <= APP_END - offset;
+}
+
+static inline uint64_t *dirty_map(const struct compartment *compartment)
+{
+    return (uint64_t *)(compartment->base + DIRTY_MAP_OFFSET);
+}
+
+long memory_map_locked(struct compartment *compartment, const struct memory_request *request);
+long memory_unmap_locked(struct compartment *compartment, uint64_t address, uint64_t size);
+long memory_protect_locked(struct compartment *compartment, uint64_t address, uint64_t size, uint32_t prot);
+
+/*
+ * Make the range read as zero. `writable`: the pages are writable now, and small amounts are zeroed in place;
+ * without it no page of the range may be dirty afterwards.
+ */
+long memory_zero_locked(struct compartment *compartment, uint64_t address, uint64_t size, int writable);
+
+/* Count `added` more and `removed` fewer committed bytes, or log the setting and return -ENOMEM. */
+long memory_charge_locked(struct compartment *compartment, uint64_t added, uint64_t removed);
+#endif
