@@ -11,7 +11,11 @@ BUILD := $(CURDIR)/build
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
 
-$(VENV)/.installed: setup.cfg pyproject.toml
+.PHONY: setup
+setup: ## install the Debian packages that are needed and missing
+	.ci/setup.sh
+
+$(VENV)/.installed: setup.cfg pyproject.toml | setup
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --editable '.[dev]'
 	touch $@
@@ -28,3 +32,38 @@ protos: $(VENV)/.installed ## generate the gRPC stubs
 
 build: $(VENV)/.installed enclave mate protos ## build everything; programs appear in .venv/bin
 	$(MAKE) -C teemate_runtime VENV=$(VENV)
+
+PYTEST := $(VENV)/bin/python -m pytest
+# What `make test-soak` asks for; `make test` takes the smaller defaults of tests/integration/sizes.py.
+SOAK := TEEMATE_TEST_ROW=1000 TEEMATE_TEST_AT_ONCE=64 TEEMATE_TEST_KILLS=200
+
+.PHONY: test test-unit test-integration test-soak lint fmt
+test: setup build ## run all tests: unit, fuzz (short), linters, integration (root)
+	$(PYTEST) tests/unit tests/fuzz tests/integration tests/conformance
+
+test-unit: build ## run the tests that need no root
+	$(PYTEST) tests/unit tests/fuzz
+
+test-integration: setup build ## run the tests against containerd, dockerd and runc (root)
+	$(PYTEST) tests/integration
+
+test-soak: setup build ## 1,000 containers in a row, 64 at once, 200 killed at random moments (root)
+	$(SOAK) $(PYTEST) tests/integration/test_scale.py
+
+lint: $(VENV)/.installed protos ## run the linters only
+	$(PYTEST) tests/unit/test_linters.py
+
+fmt: $(VENV)/.installed ## format Python and C
+	$(VENV)/bin/ruff check --fix --quiet enclave_host teemate_runtime tests bench examples
+	$(VENV)/bin/ruff format --quiet enclave_host teemate_runtime tests bench examples
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+.PHONY: demo bench clean
+demo: setup build ## the main job: 16 containers in one shared enclave beside 16 dedicated ones (root)
+	$(VENV)/bin/python -m examples.demo
+
+bench: setup build ## measure against native and dedicated; figures in build/bench (root)
+	$(VENV)/bin/python -m bench
+
+clean: ## remove what the build made
+	rm -rf $(BUILD) $(VENV)

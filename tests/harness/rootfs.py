@@ -10,7 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from tests.harness.elf import is_elf, runtime_files
 
-SKIPPED_NAMES = frozenset("test tests idlelib tkinter turtledemo lib2to3 ensurepip dist-packages".split())
+SKIPPED_NAMES = frozenset(
+    ["test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "dist-packages"]
+)
 
 
 class RootFs:
