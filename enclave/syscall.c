@@ -33,17 +33,6 @@ struct syscall_row {
 };
 enum refusal { NOT_REFUSED = 0, REFUSED_AND_LOGGED, REFUSED_IN_SILENCE };
 
-/* Prototypes of the handlers */
-#define HANDLED(number, name, ...) long sys_##name(struct syscall *call);
-#define PASSED(...)
-#define REFUSED(...)
-#define UNSUPPORTED(...)
-#include "syscall_table.def"
-#undef HANDLED
-#undef PASSED
-#undef REFUSED
-#undef UNSUPPORTED
-
 /* The columns of PASSED */
 #define ZERO .result = RETURNS_ZERO
 #define VALUE .result = RETURNS_VALUE

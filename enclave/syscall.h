@@ -22,6 +22,17 @@ struct syscall {
 
 typedef long (*syscall_handler)(struct syscall *call);
 
+/* Every sys_<name>() that syscall_table.def names */
+#define HANDLED(number, name, ...) long sys_##name(struct syscall *call);
+#define PASSED(...)
+#define REFUSED(...)
+#define UNSUPPORTED(...)
+#include "syscall_table.def"
+#undef HANDLED
+#undef PASSED
+#undef REFUSED
+#undef UNSUPPORTED
+
 /* Called by entry.S on the LibOS stack, for trapped and patched sites alike. */
 void syscall_entry(struct registers *registers);
 
