@@ -287,16 +287,28 @@ class LeaseGrant:
     @classmethod
     def unpack(cls, content: bytes) -> "LeaseGrant":
         _expect_size("lease_grant", content, _GRANT_SIZE)
-        numbers = _GRANT_HEAD.unpack_from(content)
-        magic, version, flags, mapping_count = *numbers[:2], *numbers[-2:]
+        magic, version, *ids, flags, mapping_count = _GRANT_HEAD.unpack_from(content)
         if magic != LEASE_MAGIC or version != LEASE_VERSION or mapping_count > LEASE_MAPPINGS_MAX:
             raise ProtocolError("not a lease grant of this version")
-        mappings = tuple(
-            LeaseMapping(*_MAPPING.unpack_from(content, _GRANT_HEAD.size + at * _MAPPING.size))
-            for at in range(mapping_count)
+        lease_id, enclave_id, enclave_base, enclave_size, compartment_base, *rest = ids
+        compartment_index, thread_count, memory_limit, xfrm = rest
+        return cls(
+            lease_id=lease_id,
+            enclave_id=enclave_id,
+            enclave_base=enclave_base,
+            enclave_size=enclave_size,
+            compartment_base=compartment_base,
+            compartment_index=compartment_index,
+            thread_count=thread_count,
+            memory_limit=memory_limit,
+            xfrm=xfrm,
+            flags=LeaseFlag(flags),
+            mappings=tuple(
+                LeaseMapping(*_MAPPING.unpack_from(content, _GRANT_HEAD.size + at * _MAPPING.size))
+                for at in range(mapping_count)
+            ),
+            pool=_unpack_name("pool", content[-POOL_NAME_SIZE:]),
         )
-        pool = _unpack_name("pool", content[-POOL_NAME_SIZE:])
-        return cls(*numbers[2:-2], flags=LeaseFlag(flags), mappings=mappings, pool=pool)
 
 
 def receive_packet(sock: socket.socket, *, flags: int = 0) -> tuple[bytes, list[int], int | None]:
