@@ -45,7 +45,7 @@ struct lease_grant {
 
 /*
  * Attach protocol: unix SOCK_SEQPACKET, one message a packet. Request and reply share the head.
- * Daemon's attach.sock (root only, by SO_PEERCRED): REQUEST, BIND, RELEASE, JOIN, PING.
+ * Daemon's attach.sock (root only, by SO_PEERCRED): REQUEST, BIND, RELEASE, PING.
  * Lease channel (end of a socketpair that travels with the lease; the mate asks for its children): CHILD.
  * The channel is SOCK_DGRAM with SO_RCVTIMEO set, so that a restarted daemon can connect it anew: while there
  * is no daemon a send fails with ECONNREFUSED, and an answer that is lost ends in EAGAIN.
@@ -62,7 +62,8 @@ enum attach_type {
     ATTACH_RELEASE = 3,  /* body: container id; end its leases whose process is gone */
     ATTACH_CHILD = 4,    /* no body: a lease in the same trust domain for the sending process, which becomes
                             its holder at once; reply as to REQUEST. Asked again by the same process: the
-                            same lease */
+                            same lease. With one fd, a unix socket: the reply comes there, so that two
+                            children who share the channel cannot take each other's; else on the channel */
     ATTACH_PING = 5,
     ATTACH_SCRUB = 16,   /* no body; fds: grant memfd, then the mappings' */
     ATTACH_SCRUBBED = 17 /* body: u64 pages erased */
