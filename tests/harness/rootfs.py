@@ -10,9 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from tests.harness.elf import is_elf, runtime_files
 
-SKIPPED_NAMES = frozenset(
-    ["test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "dist-packages"]
-)
+SKIPPED_NAMES = frozenset(["test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip"])
 
 
 class RootFs:
@@ -57,7 +55,7 @@ class RootFs:
         """A directory with everything in it except tests."""
         base = PurePosixPath(path or source)
         for entry in sorted(source.iterdir()):
-            if entry.name in SKIPPED_NAMES:
+            if entry.name in SKIPPED_NAMES or entry.name == "dist-packages":
                 continue
             if entry.is_symlink() and not entry.exists():
                 continue

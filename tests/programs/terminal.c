@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A terminal's size, modes and line editing; ends at "quit". */
+/* A terminal's modes, line editing and size, asked for by lines of input; ends at "quit". */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
@@ -16,9 +16,7 @@ static void on_interrupt(int number)
 
 int main(void)
 {
-    struct winsize size = {0};
-    ioctl(0, TIOCGWINSZ, &size);
-    printf("terminal %d %d %d size %dx%d\n", isatty(0), isatty(1), isatty(2), size.ws_col, size.ws_row);
+    printf("terminal %d %d %d\n", isatty(0), isatty(1), isatty(2));
     struct termios modes;
     printf("modes %d echo %d\n", tcgetattr(0, &modes), (modes.c_lflag & ECHO) != 0);
     modes.c_lflag &= ~(tcflag_t)ECHO;
@@ -29,9 +27,13 @@ int main(void)
     fflush(stdout);
     char line[100];
     while (fgets(line, sizeof(line), stdin)) {
+        struct winsize size = {0};
         if (!strncmp(line, "quit", 4))
             return 7;
-        printf("line %s", line);
+        if (!strncmp(line, "size", 4) && !ioctl(0, TIOCGWINSZ, &size))
+            printf("size %dx%d\n", size.ws_col, size.ws_row);
+        else
+            printf("line %s", line);
         fflush(stdout);
     }
     return 0;
