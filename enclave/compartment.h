@@ -48,6 +48,7 @@ struct compartment {
     struct spinlock thread_lock; /* slot allocation */
     uint32_t exiting;            /* exit_group has begun */
     uint32_t slots_used;         /* slots below this have been entered since the last scrub */
+    uint32_t threads_alive;      /* that have not begun to exit, under thread_lock */
     uint32_t leader_status;      /* exit status of the first thread, once it has ended by exit */
 
     struct memory memory;
@@ -62,6 +63,7 @@ struct compartment {
     struct spinlock patch_lock;
     uint64_t trampoline_next; /* address of the first free trampoline byte */
 
+    struct spinlock cpuid_lock;
     struct cpuid_entry cpuid[64];
     uint32_t cpuid_count;
 
@@ -69,6 +71,7 @@ struct compartment {
 
     char program_path[PATH_SIZE]; /* /proc/self/exe */
     uint64_t start_stack_low, start_stack_high;
+    uint64_t start_arguments; /* where the program found argc, argv, envp and auxv when it started */
 };
 _Static_assert(sizeof(struct compartment) <= HEADER_SIZE, "compartment header");
 
