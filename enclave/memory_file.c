@@ -140,8 +140,7 @@ long memory_map_file(struct compartment *compartment, const struct memory_reques
     return address;
 }
 
-/* May the host's answer be a mapping of the program's? Not in ELRANGE, not where the mate is. */
-static int plausible_host_mapping(uint64_t address, uint64_t size)
+int memory_plausible_host_mapping(uint64_t address, uint64_t size)
 {
     return address % PAGE_SIZE == 0 && address >= HOST_ADDRESS_MIN && address <= HOST_ADDRESS_MAX &&
            size <= HOST_ADDRESS_MAX - address && outside_enclave(address, size) &&
@@ -157,7 +156,7 @@ long memory_map_shared(struct compartment *compartment, uint64_t size, uint32_t 
     if (result < 0)
         return result;
     uint64_t address = (uint64_t)result;
-    if (!plausible_host_mapping(address, size))
+    if (!memory_plausible_host_mapping(address, size))
         return -EIO;
 
     spin_lock(&memory->lock);

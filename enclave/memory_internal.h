@@ -34,4 +34,7 @@ long memory_zero_locked(struct compartment *compartment, uint64_t address, uint6
 
 /* Count `added` more and `removed` fewer committed bytes, or log the setting and return -ENOMEM. */
 long memory_charge_locked(struct compartment *compartment, uint64_t added, uint64_t removed);
+
+/* May the host's answer be a mapping for the program? Not in ELRANGE, not where the mate is. */
+int memory_plausible_host_mapping(uint64_t address, uint64_t size);
 #endif

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Loading a checked ELF file: one range for the whole span, filled while writable, then protected by segment. */
+#include <asm/errno.h>
+#include <linux/mman.h>
+
+#include "memory.h"
+#include "program.h"
+
+/* More than this much uninitialised data is left to page faults. */
+#define COMMIT_ZEROS_MAX 0x20000
+
+/* From the start of its first page: what precedes a segment in the page belongs to the mapping, as mmap has it. */
+static long read_segment(const struct program_file *file, const struct elf_segment *segment, uint64_t bias)
+{
+    uint64_t lead = segment->address % PAGE_SIZE, size = lead + segment->file_size;
+    if (!segment->file_size)
+        return 0;
+    long count = memory_read_file(file->fd, segment->offset - lead, bias + segment->address - lead, size);
+    if (count < 0)
+        return count;
+    return (uint64_t)count == size ? 0 : -EIO; /* the file shrank meanwhile */
+}
+
+/* Final permissions of the segment's pages, and none for the hole before it. */
+static long protect_segment(struct compartment *compartment, const struct elf_segment *segment, uint64_t bias,
+                            uint64_t previous_end)
+{
+    uint64_t start = PAGE_ALIGN_DOWN(segment->address), end = PAGE_ALIGN_UP(segment->address + segment->memory_size);
+    long result = 0;
+    if (previous_end < start)
+        result = memory_unmap(compartment, bias + previous_end, start - previous_end);
+    if (!result && segment->prot != (PROT_READ | PROT_WRITE))
+        result = memory_protect(compartment, bias + start, end - start, segment->prot);
+    return result;
+}
+
+long elf_load(struct compartment *compartment, const struct program_file *file, const struct elf_file *elf)
+{
+    const struct elf_segment *last = &elf->segments[elf->segment_count - 1];
+    uint64_t span = elf->high - elf->low;
+    uint64_t file_end = PAGE_ALIGN_UP(last->address + last->file_size) - elf->low;
+    /* The address 0 of the file is what must be aligned: the span is padded so that its start can be placed so. */
+    uint64_t lead = elf->low & (elf->alignment - 1);
+    const struct memory_request request = {
+        .size = lead + span,
+        .alignment = elf->alignment,
+        .prot = PROT_EXEC,
+        .map_flags = MAP_PRIVATE,
+        .commit_size = lead + (span - file_end <= COMMIT_ZEROS_MAX ? span : file_end),
+        .filled = 1,
+    };
+    long address = memory_map(compartment, &request);
+    if (address < 0)
+        return address;
+    uint64_t bias = (uint64_t)address + lead - elf->low, previous_end = elf->low;
+    long result = lead ? memory_unmap(compartment, (uint64_t)address, lead) : 0;
+    for (uint32_t i = 0; i < elf->segment_count && !result; i++)
+        result = read_segment(file, &elf->segments[i], bias);
+    for (uint32_t i = 0; i < elf->segment_count && !result; i++) {
+        result = protect_segment(compartment, &elf->segments[i], bias, previous_end);
+        previous_end = PAGE_ALIGN_UP(elf->segments[i].address + elf->segments[i].memory_size);
+    }
+    if (result) {
+        memory_unmap(compartment, bias + elf->low, span);
+        return result;
+    }
+    return (long)bias;
+}
