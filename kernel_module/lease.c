@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Birth and end of a lease. */
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "backing.h"
+#include "enclave.h"
+#include "epc.h"
+#include "lease.h"
+#include "user_struct.h"
+
+static unsigned int lease_limit = 4096;
+module_param(lease_limit, uint, 0644);
+MODULE_PARM_DESC(lease_limit, "Live leases that one enclave may have (default: 4096)");
+
+static void lease_free(struct kref *ref)
+{
+	struct enclave_lease *lease = container_of(ref, struct enclave_lease, ref);
+	struct lease_mm *seen, *next;
+
+	list_for_each_entry_safe(seen, next, &lease->mms, link) {
+		mmdrop(seen->mm);
+		kfree(seen);
+	}
+	if (lease->inode) {
+		iput(lease->inode);
+		teemate_unpin_fs();
+	}
+	kfree(lease->ranges);
+	kvfree(lease->tcs);
+	enclave_put(lease->enclave);
+	kfree(lease);
+}
+
+/**
+ * lease_put() - Drop a reference.
+ * @lease: whose reference the caller gives up
+ *
+ * Context: Process context, may sleep.
+ */
+void lease_put(struct enclave_lease *lease)
+{
+	kref_put(&lease->ref, lease_free);
+}
+
+/**
+ * lease_find() - Find a live lease by its number.
+ * @enclave: that it is of
+ * @id: of the lease
+ *
+ * Return: the lease, with a reference for the caller, or NULL.
+ */
+struct enclave_lease *lease_find(struct teemate_enclave *enclave, u64 id)
+{
+	struct enclave_lease *lease, *found = NULL;
+
+	mutex_lock(&enclave->lock);
+	list_for_each_entry(lease, &enclave->leases, link) {
+		if (lease->id == id) {
+			/* The list's leases are not freed before they are taken off it */
+			kref_get(&lease->ref);
+			found = lease;
+			break;
+		}
+	}
+	mutex_unlock(&enclave->lock);
+	return found;
+}
+
+static struct enclave_lease *lease_alloc(struct teemate_enclave *enclave, const struct teemate_lease *request)
+{
+	struct enclave_lease *lease = kzalloc(sizeof(*lease), GFP_KERNEL_ACCOUNT);
+	int ret;
+
+	if (!lease)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&lease->ref);
+	kref_get(&enclave->ref);
+	lease->enclave = enclave;
+	INIT_LIST_HEAD(&lease->link);
+	INIT_LIST_HEAD(&lease->mms);
+	init_rwsem(&lease->lock);
+	lease->flags = request->flags;
+	lease->page_limit = request->page_limit;
+	lease->cookie = request->cookie;
+
+	ret = lease_read_ranges(lease, request);
+	if (!ret)
+		ret = lease_read_tcs(lease, request);
+	if (ret) {
+		lease_put(lease);
+		return ERR_PTR(ret);
+	}
+	return lease;
+}
+
+/* From here on the lease is in force */
+static int lease_publish(struct enclave_lease *lease)
+{
+	struct teemate_enclave *enclave = lease->enclave;
+	int ret;
+
+	mutex_lock(&enclave->lock);
+	if (enclave->dead)
+		ret = -ENODEV;
+	else if (enclave->lease_count >= READ_ONCE(lease_limit))
+		ret = -ENOSPC;
+	else
+		ret = lease_occupy(lease);
+	if (!ret) {
+		lease->state = LEASE_LIVE;
+		list_add_tail(&lease->link, &enclave->leases);
+		enclave->lease_count++;
+	}
+	mutex_unlock(&enclave->lock);
+	return ret;
+}
+
+static u64 next_lease_id(struct teemate_enclave *enclave)
+{
+	u64 id;
+
+	mutex_lock(&enclave->lock);
+	id = ++enclave->last_lease_id;
+	mutex_unlock(&enclave->lock);
+	return id;
+}
+
+/**
+ * lease_create() - TEEMATE_IOC_LEASE.
+ * @enclave: that the lease is of
+ * @arg: struct teemate_lease of the caller's version
+ * @size: of the caller's version
+ *
+ * Return: 0 or -errno.
+ */
+long lease_create(struct teemate_enclave *enclave, void __user *arg, size_t size)
+{
+	struct teemate_lease request;
+	struct enclave_lease *lease;
+	struct file *file;
+	long ret;
+
+	ret = user_struct_get(&request, sizeof(request), arg, size);
+	if (ret)
+		return ret;
+	if (request.flags & ~TEEMATE_LEASE_SINGLE_MM || request.reserved || request.reserved2 || request.id ||
+	    request.fd || !(request.range_count | request.tcs_count) || !enclave_is_initialized(enclave))
+		return -EINVAL;
+
+	lease = lease_alloc(enclave, &request);
+	if (IS_ERR(lease))
+		return PTR_ERR(lease);
+	file = lease_new_file(lease);
+	if (IS_ERR(file)) {
+		lease_put(lease);
+		return PTR_ERR(file);
+	}
+	/* The file has taken over the reference: from here fput() undoes everything */
+	request.fd = get_unused_fd_flags(O_CLOEXEC);
+	if (request.fd < 0) {
+		ret = request.fd;
+		goto put_file;
+	}
+	/* Told before it exists, so that nothing can fail after it does */
+	lease->id = next_lease_id(enclave);
+	request.id = lease->id;
+	ret = user_struct_put(arg, size, &request, sizeof(request));
+	if (!ret)
+		ret = lease_publish(lease);
+	if (ret)
+		goto put_fd;
+	fd_install(request.fd, file);
+	return 0;
+
+put_fd:
+	put_unused_fd(request.fd);
+put_file:
+	fput(file);
+	return ret;
+}
+
+/* Give the pages of private ranges back, unless their content is to be kept. Nothing maps them any more. */
+static unsigned long lease_erase(struct enclave_lease *lease)
+{
+	struct teemate_enclave *enclave = lease->enclave;
+	unsigned long erased = 0;
+	unsigned int i;
+
+	for (i = 0; i < lease->range_count; i++) {
+		struct lease_range *range = &lease->ranges[i];
+
+		if (range->flags & TEEMATE_RANGE_PRIVATE && !(range->flags & TEEMATE_RANGE_KEEP))
+			erased += epc_free_all(enclave, &enclave->live, range->node.start, range->node.last);
+	}
+	return erased;
+}
+
+/**
+ * lease_end() - End a lease: unmap it everywhere, erase what was private, tell the daemon.
+ * @lease: any; the caller holds a reference
+ * @event_flags: TEEMATE_EVENT_REVOKED or 0
+ *
+ * Context: Process context, may sleep; takes mmap_lock of other processes. Caller holds none of our locks.
+ * Return: whether this call ended it.
+ */
+bool lease_end(struct enclave_lease *lease, u32 event_flags)
+{
+	struct teemate_enclave *enclave = lease->enclave;
+	struct teemate_event event = { .type = TEEMATE_EVENT_LEASE_END, .flags = event_flags };
+	bool live;
+
+	down_write(&lease->lock);
+	live = lease->state == LEASE_LIVE;
+	lease->state = LEASE_ENDED;
+	up_write(&lease->lock);
+	if (!live)
+		return false;
+
+	/* Faults that saw it live have dropped the lock, so their page table entries are there to be found */
+	unmap_mapping_range(lease->inode->i_mapping, 0, 0, 1);
+	if (enclave->backing)
+		backing_disarm(lease);
+	event.lease_id = lease->id;
+	event.cookie = lease->cookie;
+	event.count = lease_erase(lease);
+
+	mutex_lock(&enclave->lock);
+	lease_vacate(lease);
+	list_del_init(&lease->link);
+	enclave->lease_count--;
+	events_post(&enclave->events, &event);
+	mutex_unlock(&enclave->lock);
+	return true;
+}
+
+/**
+ * lease_end_all() - End every lease of an enclave.
+ * @enclave: dead: no lease is added any more
+ *
+ * Context: As lease_end().
+ */
+void lease_end_all(struct teemate_enclave *enclave)
+{
+	struct enclave_lease *lease;
+
+	for (;;) {
+		mutex_lock(&enclave->lock);
+		lease = list_first_entry_or_null(&enclave->leases, struct enclave_lease, link);
+		if (lease)
+			kref_get(&lease->ref);
+		mutex_unlock(&enclave->lock);
+		if (!lease)
+			return;
+		/* Another task may be ending it just now, and will take it off the list soon */
+		if (!lease_end(lease, TEEMATE_EVENT_REVOKED))
+			schedule_timeout_uninterruptible(1);
+		lease_put(lease);
+	}
+}
+
+/**
+ * lease_revoke() - TEEMATE_IOC_REVOKE.
+ * @enclave: that the lease is of
+ * @arg: struct teemate_revoke of the caller's version
+ * @size: of the caller's version
+ *
+ * Return: 0: ended, its pages are free; -ENOENT: had ended, or is ending, by itself.
+ */
+long lease_revoke(struct teemate_enclave *enclave, const void __user *arg, size_t size)
+{
+	struct teemate_revoke revoke;
+	struct enclave_lease *lease;
+	long ret;
+
+	ret = user_struct_get(&revoke, sizeof(revoke), arg, size);
+	if (ret)
+		return ret;
+	lease = lease_find(enclave, revoke.id);
+	if (!lease)
+		return -ENOENT;
+	if (!lease_end(lease, TEEMATE_EVENT_REVOKED))
+		ret = -ENOENT;
+	lease_put(lease);
+	return ret;
+}
