@@ -120,7 +120,7 @@ class _EditedCommand:
 def _process_name(options: Options) -> str:
     """The exec id: containerd's shim names the pid file after it."""
     name = os.path.basename(options.value("pid-file") or "").removesuffix(".pid")
-    return name or f"exec-{os.getpid()}"
+    return name.encode("ascii", "replace").decode() or f"exec-{os.getpid()}"
 
 
 def _start(

@@ -48,13 +48,22 @@ class _Rules:
     parse_constant = staticmethod(_constant)
 
 
+def _scan(text: str) -> tuple[Value, int]:
+    try:
+        value, end = _json.make_scanner(_Rules())(text, 0)  # type: ignore[arg-type]
+    except (StopIteration, SystemError):
+        # It is malformed, and the accelerator alone cannot say where. Worth an import.
+        import json
+
+        value, end = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).raw_decode(text)
+    return value, end
+
+
 def parse(data: bytes, *, what: str) -> Object:
     """The JSON object in `data`."""
     try:
         text = data.decode("utf-8").lstrip(_WHITE_SPACE)
-        value, end = _json.make_scanner(_Rules())(text, 0)  # type: ignore[arg-type]
-    except StopIteration:
-        raise Failure(f"{what} is not valid JSON", cause="a value is missing") from None
+        value, end = _scan(text)
     except (ValueError, RecursionError) as error:
         raise Failure(f"{what} is not valid JSON", cause=str(error)) from None
     if text[end:].strip(_WHITE_SPACE):
