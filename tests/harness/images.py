@@ -22,6 +22,8 @@ from tests.harness.rootfs import RootFs
 IMAGES = BUILD / "images"
 PROGRAM_BUILD = BUILD / "programs"
 PREFIX = "docker.io/teemate"
+# glibc loads it by name when a thread ends by pthread_exit
+THREAD_EXIT = Path("/lib/x86_64-linux-gnu/libgcc_s.so.1")
 
 
 def build_programs() -> Path:
@@ -49,6 +51,7 @@ def _programs(fs: RootFs) -> None:
             for path in sorted(kind.glob("[!.]*")):
                 put = fs.copy if kind.name == "broken" else fs.file
                 put(path, f"/programs/{kind.name}/{path.name}")
+    fs.file(THREAD_EXIT)
     fs.text("/programs/script.sh", "#!/programs/glibc-dynamic/arguments from-the-script\nnot read\n", mode=0o755)
 
 
@@ -76,6 +79,7 @@ def _perl(fs: RootFs) -> None:
 def _python(fs: RootFs) -> None:
     fs.file(program("python3", "python"), "/usr/bin/python3")
     fs.tree(Path("/usr/lib/python3.11"))
+    fs.file(THREAD_EXIT)
     fs.file(Path("/usr/lib/ssl/openssl.cnf"), "/usr/lib/ssl/openssl.cnf")
 
 

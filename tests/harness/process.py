@@ -97,7 +97,7 @@ class Daemon:
         poller.register(self._pidfd, select.POLLIN)
         return bool(poller.poll(seconds * 1000))
 
-    def tail(self, lines: int = 60) -> str:
+    def tail(self, lines: int = 25) -> str:
         text = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return f"--- {self.name} ({self.log}):\n" + "\n".join(text[-lines:])
 

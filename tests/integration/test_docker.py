@@ -92,7 +92,8 @@ def test_exec_of_a_missing_program(tidy: Stack) -> None:
 
 def test_terminal(tidy: Stack) -> None:
     image = tidy.docker_image("programs")
-    words = tidy.docker.argv("run", "--rm", "-it", "--runtime=teemate", image, "/programs/glibc-dynamic/terminal")
+    options = ("--rm", "-it", "--name=keyboard", "--runtime=teemate")
+    words = tidy.docker.argv("run", *options, image, "/programs/glibc-dynamic/terminal")
     terminal = Terminal(words, columns=111, rows=33)
     try:
         terminal.expect(b"terminal 1 1 1")
@@ -108,6 +109,7 @@ def test_terminal(tidy: Stack) -> None:
         assert terminal.wait() == 7
     finally:
         terminal.close()
+        tidy.docker("rm", "--force", "keyboard")
 
 
 def test_terminal_of_exec(tidy: Stack) -> None:

@@ -18,7 +18,8 @@ int main(void)
 {
     printf("terminal %d %d %d\n", isatty(0), isatty(1), isatty(2));
     struct termios modes;
-    printf("modes %d echo %d\n", tcgetattr(0, &modes), (modes.c_lflag & ECHO) != 0);
+    int result = tcgetattr(0, &modes);
+    printf("modes %d echo %d\n", result, (modes.c_lflag & ECHO) != 0);
     modes.c_lflag &= ~(tcflag_t)ECHO;
     printf("set %d\n", tcsetattr(0, TCSANOW, &modes));
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
