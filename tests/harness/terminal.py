@@ -33,8 +33,8 @@ class Terminal:
     def send(self, text: bytes) -> None:
         os.write(self._master, text)
 
-    def expect(self, text: bytes, *, seconds: float = 30) -> None:
-        """Read until the text has appeared; what comes after it stays for the next call."""
+    def expect(self, text: bytes, *, seconds: float = 30) -> bytes:
+        """Read until the text has appeared; what comes after it stays for the next call. Returns what came before."""
         deadline = time.monotonic() + seconds
         while text not in self._unread:
             ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
@@ -46,7 +46,8 @@ class Terminal:
                 raise AssertionError(f"the terminal never showed {text!r}; it showed {self.seen!r}")
             self.seen += part
             self._unread += part
-        self._unread = self._unread.partition(text)[2]
+        before, _, self._unread = self._unread.partition(text)
+        return before
 
     def wait(self, *, seconds: float = 30) -> int:
         return self._process.wait(timeout=seconds)

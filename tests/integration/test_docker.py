@@ -103,13 +103,19 @@ def test_terminal(tidy: Stack) -> None:
         terminal.expect(b"line word\r\n")
         terminal.send(b"\x03")
         terminal.expect(b"interrupted")
-        terminal.send(b"size\n")
-        terminal.expect(b"size 111x33")
+        # docker passes the size on soon after the start, not before it
+        assert wait_until(lambda: size_of(terminal) == b"111x33", seconds=20)
         terminal.send(b"quit\n")
         assert terminal.wait() == 7
     finally:
         terminal.close()
         tidy.docker("rm", "--force", "keyboard")
+
+
+def size_of(terminal: Terminal) -> bytes:
+    terminal.send(b"size\n")
+    terminal.expect(b"size ")
+    return terminal.expect(b"\r\n")
 
 
 def test_terminal_of_exec(tidy: Stack) -> None:
