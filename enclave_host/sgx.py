@@ -7,6 +7,7 @@ Sizes and offsets are in bytes; every integer is little-endian. The C side of th
 import struct
 from dataclasses import dataclass
 from enum import IntFlag
+from pathlib import Path
 
 PAGE_SIZE = 4096
 
@@ -17,6 +18,8 @@ ATTRIBUTE_MODE64 = 1 << 2
 MISCSELECT_EXINFO = 1 << 0
 
 XFRM_LEGACY = 0x3  # x87 and SSE: always set
+_XFRM_AVX = 0x4
+_XFRM_AVX512 = 0xE0
 XFRM_SUPPORTED = 0xE7  # x87, SSE, AVX and the three AVX-512 components
 
 
@@ -56,3 +59,20 @@ class Tcs:
             0xFFFFFFFF,  # gslimit
         )
         return head.ljust(PAGE_SIZE, b"\0")
+
+
+def host_xfrm() -> int:
+    """The XSAVE components that this host's enclaves may use: XCR0 & XFRM_SUPPORTED.
+
+    XGETBV is out of Python's reach, but the kernel lists a CPU's vector extensions only if XCR0 enables them.
+    """
+    xfrm = XFRM_LEGACY
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            flags = line.split()
+            if "avx" in flags:
+                xfrm |= _XFRM_AVX
+                if "avx512f" in flags:
+                    xfrm |= _XFRM_AVX512
+            break
+    return xfrm

@@ -1,5 +1,6 @@
 """What the daemon asks of a source of EPC pages. A provider is one module that implements these protocols."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,11 @@ class FileIdentity:
 
     device: int
     inode: int
+
+
+def file_identity(fd: int) -> FileIdentity:
+    status = os.fstat(fd)
+    return FileIdentity(device=status.st_dev, inode=status.st_ino)
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ class EnclaveConstruction(Protocol):
     def add(self, pages: PageRange) -> None:
         """EADD, and EEXTEND if the pages are measured."""
 
-    def initialize(self, sigstruct: bytes) -> tuple[ProviderEnclave, Identity]:
-        """EINIT. Raises SigstructError when the measurement is not the signed one."""
+    def initialize(self, signed: bytes) -> tuple[ProviderEnclave, Identity]:
+        """EINIT with this SIGSTRUCT. Raises SigstructError when the measurement is not the signed one."""
 
     def abandon(self) -> None: ...
 

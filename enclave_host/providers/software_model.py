@@ -17,7 +17,7 @@ from enclave_host.attach_protocol import LeaseFlag, LeaseMapping
 from enclave_host.blueprint import Blueprint, PageRange
 from enclave_host.image import ENCLU_SITE_SIZE, EnclaveImage
 from enclave_host.measure import sgxs_add, sgxs_create
-from enclave_host.providers.base import FileIdentity, Lent
+from enclave_host.providers.base import FileIdentity, Lent, file_identity
 from enclave_host.sgx import Secinfo
 
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
@@ -113,14 +113,14 @@ class ModelEnclave:
 
     @property
     def image_identity(self) -> FileIdentity:
-        return _identity(self._image_fd)
+        return file_identity(self._image_fd)
 
     @property
     def image_segments(self) -> tuple[LeaseMapping, ...]:
         return self._segments
 
     def compartment_identity(self, index: int) -> FileIdentity:
-        return _identity(self._compartment_fds[index])
+        return file_identity(self._compartment_fds[index])
 
     def lend(self, index: int) -> Lent:
         compartment = LeaseMapping(
@@ -195,11 +195,6 @@ def _write_zeros(fd: int, offset: int, size: int) -> None:
             offset += os.pwritev(fd, [_ZERO_PAGES] * min(whole, _BUFFERS_PER_WRITE), offset)
         else:
             offset += os.pwrite(fd, _ZERO_PAGES[:rest], offset)
-
-
-def _identity(fd: int) -> FileIdentity:
-    status = os.fstat(fd)
-    return FileIdentity(device=status.st_dev, inode=status.st_ino)
 
 
 def _memory(fd: int) -> int:

@@ -1,0 +1,187 @@
+"""The janitor: a child process, `mate janitor`, that enters ended compartments so that the LibOS erases them.
+
+One compartment at a time. A janitor that crashes, answers nonsense or does not answer in time is killed and
+replaced; its compartment was not scrubbed.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import socket
+import subprocess
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from enclave_host.attach_protocol import (
+    AttachType,
+    Message,
+    ProtocolError,
+    close_all,
+    error_of,
+    receive_packet,
+    send_packet,
+    unpack_scrubbed,
+)
+
+SCRUB_SECONDS = 30.0
+_CHANNEL_FD = 3
+_NOBODY = 65534
+_PR_SET_PDEATHSIG = 1
+
+_log = logging.getLogger(__name__)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+# Called with the number of erased pages, or with the reason why there are none.
+ScrubDone = Callable[[int | None, str], None]
+
+
+@dataclass(eq=False)
+class _Job:
+    descriptors: tuple[int, ...]
+    done: ScrubDone
+
+
+class Janitor:
+    """Queue of compartments to scrub. Used from the daemon's loop."""
+
+    def __init__(self, mate: Path) -> None:
+        self._mate = mate
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._queue: deque[_Job] = deque()
+        self._current: _Job | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.restarts = 0
+
+    def scrub(self, descriptors: tuple[int, ...], done: ScrubDone) -> None:
+        """Scrub the compartment of a grant (grant memfd, then the mappings'). Takes the descriptors over."""
+        self._queue.append(_Job(descriptors, done))
+        self._next()
+
+    def close(self) -> None:
+        """End the child. Jobs that wait are dropped: their compartments end with the daemon."""
+        for job in self._queue:
+            close_all(job.descriptors)
+        self._queue.clear()
+        self._current = None
+        self._stop()
+
+    def _next(self) -> None:
+        if self._current is not None or not self._queue:
+            return
+        job = self._queue.popleft()
+        self._current = job
+        try:
+            end = self._start()
+            send_packet(end, Message(AttachType.SCRUB).pack(), job.descriptors)
+        except OSError as error:
+            self._fail(f"the janitor cannot be asked: {error}; see the setting `mate`")
+            return
+        finally:
+            close_all(job.descriptors)
+        self._timer = asyncio.get_running_loop().call_later(
+            SCRUB_SECONDS, self._fail, f"the janitor did not answer within {SCRUB_SECONDS:.0f} s"
+        )
+
+    def _start(self) -> socket.socket:
+        if self._socket is not None:
+            return self._socket
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        daemon = os.getpid()
+
+        def prepare() -> None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != daemon:
+                os._exit(1)
+            if theirs.fileno() == _CHANNEL_FD:
+                os.set_inheritable(_CHANNEL_FD, True)
+            else:
+                os.dup2(theirs.fileno(), _CHANNEL_FD)
+
+        # It runs code in compartments that a container has written to: without our rights. Nothing else than
+        # the channel is inherited, everything of the daemon's being close-on-exec.
+        unprivileged = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        try:
+            self._process = subprocess.Popen(
+                [os.fspath(self._mate), "janitor"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                close_fds=False,
+                cwd="/",
+                env={},
+                preexec_fn=prepare,
+                **unprivileged,  # type: ignore[call-overload]
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        self._socket = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._readable)
+        return ours
+
+    def _readable(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            packet, descriptors, _ = receive_packet(self._socket)
+            close_all(descriptors)
+            if not packet:
+                raise ProtocolError(f"the janitor ended{self._exit_text()}")
+            message = Message.unpack(packet)
+            if message.type is not AttachType.SCRUBBED or self._current is None:
+                raise ProtocolError(f"unexpected {message.type.name} from the janitor")
+            if message.status:
+                raise ProtocolError(f"the janitor could not scrub: {error_of(message)}")
+            pages = unpack_scrubbed(message.body)
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError) as error:
+            self._fail(str(error))
+            return
+        self._finish(pages, "")
+
+    def _exit_text(self) -> str:
+        if self._process is None:
+            return ""
+        try:
+            code = self._process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            return ""
+        return f" by signal {-code}" if code < 0 else f" with status {code}"
+
+    def _fail(self, reason: str) -> None:
+        self._stop()
+        self.restarts += 1
+        if self._current is None:
+            _log.warning("restarting the janitor: %s", reason)
+            return
+        self._finish(None, reason)
+
+    def _finish(self, pages: int | None, reason: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        job, self._current = self._current, None
+        if job is not None:
+            job.done(pages, reason)
+        self._next()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
