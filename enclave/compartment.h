@@ -21,7 +21,6 @@ enum compartment_state {
     COMPARTMENT_FRESH = 0, /* measured zero: no program yet */
     COMPARTMENT_RUNNING = 1,
     COMPARTMENT_SCRUBBING = 2,
-    COMPARTMENT_REPLACING = 3, /* outside in OCALL_EXECVE: ECALL_START will begin a new program */
 };
 
 struct cpuid_entry {

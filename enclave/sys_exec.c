@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * execve. All that can be wrong with the program is found out here, while the caller can still be told; then the
- * host process re-executes the mate, which enters this compartment anew (start.c).
+ * host process re-executes the mate, which has this compartment erased and starts the program in it (start.c).
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
@@ -89,7 +89,7 @@ static long pack_array(struct packing *packing, uint64_t array)
 }
 
 /* The program has been checked, and its path is in the buffer. Returns only if the host refuses. */
-static long execute(struct syscall *call, long path_size, uint64_t argv, uint64_t envp)
+static long execute(long path_size, uint64_t argv, uint64_t envp)
 {
     struct packing packing = {.buffer = host_buffer(), .size = (uint64_t)path_size + 1};
     long argument_count = pack_array(&packing, argv);
@@ -98,13 +98,7 @@ static long execute(struct syscall *call, long path_size, uint64_t argv, uint64_
     long environment_count = pack_array(&packing, envp);
     if (environment_count < 0)
         return environment_count;
-    uint32_t state = COMPARTMENT_RUNNING;
-    if (!__atomic_compare_exchange_n(&call->compartment->state, &state, COMPARTMENT_REPLACING, 0, __ATOMIC_ACQ_REL,
-                                     __ATOMIC_RELAXED))
-        return -EAGAIN; /* another thread's execve is under way, which ends this one */
-    long result = host_execve((uint32_t)argument_count, (uint32_t)environment_count, packing.size);
-    __atomic_store_n(&call->compartment->state, COMPARTMENT_RUNNING, __ATOMIC_RELEASE);
-    return result;
+    return host_execve((uint32_t)argument_count, (uint32_t)environment_count, packing.size);
 }
 
 /* The first bytes of a path in the host's buffer, for messages. */
@@ -128,7 +122,7 @@ long sys_execve(struct syscall *call)
     size = proc_view_put_path(call->compartment, host_buffer(), path, PATH_SIZE);
     if (size <= 0)
         return size ? size : -ENOENT;
-    return execute(call, size, call->args[1], call->args[2]);
+    return execute(size, call->args[1], call->args[2]);
 }
 
 /*
@@ -184,7 +178,7 @@ long sys_execveat(struct syscall *call)
         if (size <= 0)
             return size ? size : -ENOENT;
         if (pass)
-            return execute(call, size, call->args[2], call->args[3]);
+            return execute(size, call->args[2], call->args[3]);
         copy_name(name);
         long result = check_program(name, AT_FDCWD, flags & AT_SYMLINK_NOFOLLOW && first ? O_NOFOLLOW : 0);
         if (result)
