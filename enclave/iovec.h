@@ -14,7 +14,7 @@
 
 struct iovec_cursor {
     const struct iovec *list; /* program memory */
-    uint64_t count, next;     /* entries, first one that is not in the batch */
+    uint64_t count, next; /* entries, first one that is not in the batch */
     uint64_t batch_count, batch_index;
     uint64_t done; /* bytes of the current entry that were moved */
     struct iovec batch[IOVEC_BATCH];

@@ -1,12 +1,12 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Table-driven marshalling of host system calls. The host sees copies in the exchange buffer only, and
  * what it answers is bounded twice: by what the program asked for and by what was handed to the host.
  */
 #include "passthrough.h"
 
-#include <linux/errno.h>
 #include <limits.h>
+#include <linux/errno.h>
 
 #include "proc_view.h"
 
@@ -22,7 +22,10 @@ struct marshal {
     uint64_t capacity[ARGUMENTS_MAX]; /* OUT arguments: bytes that may be copied back */
 };
 
-static uint64_t space_left(const struct marshal *marshal) { return HOST_BUFFER_SIZE - marshal->used; }
+static uint64_t space_left(const struct marshal *marshal)
+{
+    return HOST_BUFFER_SIZE - marshal->used;
+}
 
 /* Give the argument `size` bytes of the exchange buffer. The caller has checked that they are there. */
 static char *reserve(struct marshal *marshal, int index, uint64_t size)

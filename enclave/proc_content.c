@@ -170,11 +170,12 @@ long proc_view_open(struct compartment *compartment, enum proc_file file, uint64
     if ((open_flags & O_ACCMODE) != O_RDONLY)
         return -EACCES;
     memcpy(host_buffer(), name, strlen(name) + 1);
-    long descriptor = host_syscall(__NR_memfd_create, (uint64_t)host_buffer(),
-                                   open_flags & O_CLOEXEC ? MFD_CLOEXEC : 0, 0, 0, 0, 0);
+    long descriptor =
+        host_syscall(__NR_memfd_create, (uint64_t)host_buffer(), open_flags & O_CLOEXEC ? MFD_CLOEXEC : 0, 0, 0, 0, 0);
     if (descriptor < 0)
         return descriptor;
-    if (descriptor > INT_MAX || (descriptor >= compartment->hidden_fd_first && descriptor <= compartment->hidden_fd_last))
+    if (descriptor > INT_MAX ||
+        (descriptor >= compartment->hidden_fd_first && descriptor <= compartment->hidden_fd_last))
         return -EIO;
 
     struct content content = {.descriptor = descriptor};

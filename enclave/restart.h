@@ -7,8 +7,14 @@
 #include "syscall.h"
 
 /* Calls that SA_RESTART restarts */
-static inline long restartable(long result) { return result == -EINTR ? -ERESTARTSYS : result; }
+static inline long restartable(long result)
+{
+    return result == -EINTR ? -ERESTARTSYS : result;
+}
 
 /* Calls that a handler always ends */
-static inline long restartable_uncaught(long result) { return result == -EINTR ? -ERESTARTNOHAND : result; }
+static inline long restartable_uncaught(long result)
+{
+    return result == -EINTR ? -ERESTARTNOHAND : result;
+}
 #endif

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* Descriptors as such: opening, pairs, ranges, control. */
 #include <asm/unistd.h>
 #include <limits.h>
@@ -28,8 +28,8 @@ static long open_path(struct syscall *call, uint64_t directory, uint64_t path, u
     long error = proc_view_put_path(call->compartment, buffer, (const char *)path, PATH_SIZE);
     if (error < 0)
         return error;
-    return new_descriptor(
-        call, host_syscall_interruptible(__NR_openat, directory, (uint64_t)buffer, flags, mode, 0, 0));
+    return new_descriptor(call,
+                          host_syscall_interruptible(__NR_openat, directory, (uint64_t)buffer, flags, mode, 0, 0));
 }
 
 long sys_open(struct syscall *call)
@@ -86,16 +86,21 @@ static long open_pipe(struct syscall *call, uint64_t flags)
     return take_pair(call, host_syscall(__NR_pipe2, (uint64_t)host_buffer(), flags, 0, 0, 0, 0), call->args[0]);
 }
 
-long sys_pipe(struct syscall *call) { return open_pipe(call, 0); }
+long sys_pipe(struct syscall *call)
+{
+    return open_pipe(call, 0);
+}
 
-long sys_pipe2(struct syscall *call) { return open_pipe(call, call->args[1]); }
+long sys_pipe2(struct syscall *call)
+{
+    return open_pipe(call, call->args[1]);
+}
 
 long sys_socketpair(struct syscall *call)
 {
-    return take_pair(call,
-                     host_syscall(__NR_socketpair, call->args[0], call->args[1], call->args[2],
-                                  (uint64_t)host_buffer(), 0, 0),
-                     call->args[3]);
+    return take_pair(
+        call, host_syscall(__NR_socketpair, call->args[0], call->args[1], call->args[2], (uint64_t)host_buffer(), 0, 0),
+        call->args[3]);
 }
 
 /* The mate's descriptors are one range: close what is below it, then what is above. */

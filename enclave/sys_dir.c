@@ -1,13 +1,13 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Reading directories. What else there is to do with directories is in the table. The entries come from the
  * host: each is checked to lie within what was read and to end its name, since programs walk them blindly.
  */
-#include <asm/unistd.h>
 #include <asm/statfs.h>
+#include <asm/unistd.h>
+#include <limits.h>
 #include <linux/errno.h>
 #include <linux/magic.h>
-#include <limits.h>
 
 #include "string.h"
 #include "syscall.h"
@@ -124,6 +124,12 @@ static long read_directory(struct syscall *call, size_t name_offset)
     }
 }
 
-long sys_getdents64(struct syscall *call) { return read_directory(call, offsetof(struct directory_entry64, name)); }
+long sys_getdents64(struct syscall *call)
+{
+    return read_directory(call, offsetof(struct directory_entry64, name));
+}
 
-long sys_getdents(struct syscall *call) { return read_directory(call, offsetof(struct directory_entry32, name)); }
+long sys_getdents(struct syscall *call)
+{
+    return read_directory(call, offsetof(struct directory_entry32, name));
+}

@@ -1,10 +1,10 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* Waiting on an epoll descriptor. The events' user data is kept by the host, so it is the host's word. */
 #include <asm/unistd.h>
+#include <limits.h>
 #include <linux/errno.h>
 #include <linux/eventpoll.h>
 #include <linux/time_types.h>
-#include <limits.h>
 
 #include "restart.h"
 #include "temporary_mask.h"
@@ -37,9 +37,8 @@ static long wait_for_events(struct syscall *call, const struct epoll_wait *wait)
         wanted = EVENTS_MAX;
     if (wait->mask)
         *(volatile uint64_t *)&head->mask = *wait->mask & ~SIGNALS_OF_FAULTS;
-    long result =
-        temporary_mask_wait(call->thread, wait->mask, wait->number, call->args[0], (uint64_t)events, wanted,
-                            wait->timeout, wait->mask ? (uint64_t)&head->mask : 0, sizeof(head->mask));
+    long result = temporary_mask_wait(call->thread, wait->mask, wait->number, call->args[0], (uint64_t)events, wanted,
+                                      wait->timeout, wait->mask ? (uint64_t)&head->mask : 0, sizeof(head->mask));
     if (result == -EINTR)
         return -ERESTARTNOHAND;
     if (result <= 0)

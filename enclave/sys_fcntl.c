@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* fcntl: what the third argument is depends on the command. */
 #include <asm/unistd.h>
 #include <limits.h>

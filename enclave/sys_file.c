@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* Reading and writing. Data passes through the exchange buffer, HOST_BUFFER_SIZE at a time. */
 #include <asm/stat.h>
 #include <asm/unistd.h>

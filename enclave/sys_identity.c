@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* Who the process is. Credentials are the host process's own and their calls are in the table. */
 #include <asm/unistd.h>
 #include <linux/capability.h>
@@ -6,7 +6,10 @@
 
 #include "syscall.h"
 
-long sys_getpid(struct syscall *call) { return call->compartment->process_id; }
+long sys_getpid(struct syscall *call)
+{
+    return call->compartment->process_id;
+}
 
 /* How many struct __user_cap_data_struct go with a header of this version. */
 static uint64_t capability_words(uint32_t version)
@@ -35,7 +38,8 @@ static long exchange_capabilities(struct syscall *call, int setting)
     if (setting && copy_from_program(host_data, (const void *)call->args[1], size))
         return -EFAULT;
 
-    long result = host_syscall(call->number, (uint64_t)host_header, call->args[1] ? (uint64_t)host_data : 0, 0, 0, 0, 0);
+    long result =
+        host_syscall(call->number, (uint64_t)host_header, call->args[1] ? (uint64_t)host_data : 0, 0, 0, 0, 0);
     if (!size) { /* it wrote its version, whatever the result */
         header.version = *(volatile uint32_t *)&host_header->version;
         if (copy_to_program((void *)call->args[0], &header, sizeof(header)))
@@ -48,6 +52,12 @@ static long exchange_capabilities(struct syscall *call, int setting)
     return 0;
 }
 
-long sys_capget(struct syscall *call) { return exchange_capabilities(call, 0); }
+long sys_capget(struct syscall *call)
+{
+    return exchange_capabilities(call, 0);
+}
 
-long sys_capset(struct syscall *call) { return exchange_capabilities(call, 1); }
+long sys_capset(struct syscall *call)
+{
+    return exchange_capabilities(call, 1);
+}

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* ioctl: what the third argument is depends on the request, so there is a table of those that are known. */
 #include <asm/ioctls.h>
 #include <asm/termbits.h>
@@ -19,11 +19,26 @@ struct ioctl_request {
     uint8_t result; /* enum result_kind */
 };
 
-#define PLAIN(code) {.request = (code)}
-#define READS(code, type) {.request = (code), .argument = {.kind = ARGUMENT_OUT, .size = sizeof(type)}}
-#define WRITES(code, type) {.request = (code), .argument = {.kind = ARGUMENT_IN, .size = sizeof(type)}}
-#define BOTH(code, type) {.request = (code), .argument = {.kind = ARGUMENT_INOUT, .size = sizeof(type)}}
-#define OPENS(code) {.request = (code), .result = RETURNS_DESCRIPTOR}
+#define PLAIN(code)                                                                                                    \
+    {                                                                                                                  \
+        .request = (code)                                                                                              \
+    }
+#define READS(code, type)                                                                                              \
+    {                                                                                                                  \
+        .request = (code), .argument = {.kind = ARGUMENT_OUT, .size = sizeof(type) }                                   \
+    }
+#define WRITES(code, type)                                                                                             \
+    {                                                                                                                  \
+        .request = (code), .argument = {.kind = ARGUMENT_IN, .size = sizeof(type) }                                    \
+    }
+#define BOTH(code, type)                                                                                               \
+    {                                                                                                                  \
+        .request = (code), .argument = {.kind = ARGUMENT_INOUT, .size = sizeof(type) }                                 \
+    }
+#define OPENS(code)                                                                                                    \
+    {                                                                                                                  \
+        .request = (code), .result = RETURNS_DESCRIPTOR                                                                \
+    }
 
 static const struct ioctl_request requests[] = {
     /* any descriptor */

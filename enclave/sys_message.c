@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* sendmsg, recvmsg, and many messages at a time. */
 #include <asm/unistd.h>
 #include <linux/errno.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* poll and select. */
 #include <asm/poll.h>
 #include <asm/unistd.h>
@@ -152,9 +152,9 @@ static long select_until(struct syscall *call, const struct __kernel_timespec *t
         if (host_sets[i] && copy_from_program((char *)host_sets[i], (const void *)call->args[1 + i], size))
             return -EFAULT;
     }
-    long result = temporary_mask_wait(call->thread, mask, __NR_pselect6, count, host_sets[0], host_sets[1],
-                                      host_sets[2], timeout ? (uint64_t)&head->timeout : 0,
-                                      (uint64_t)&head->mask_pointer);
+    long result =
+        temporary_mask_wait(call->thread, mask, __NR_pselect6, count, host_sets[0], host_sets[1], host_sets[2],
+                            timeout ? (uint64_t)&head->timeout : 0, (uint64_t)&head->mask_pointer);
     if (result < 0)
         return restartable_uncaught(result);
     if (result > SETS * (long)count)

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* prctl: options about the process, passed on where they mean the same to the host process. */
 #include <asm/unistd.h>
 #include <linux/capability.h>

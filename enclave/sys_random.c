@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* Random bytes come from the CPU. What the host would give is known to the host. */
 #include <linux/errno.h>
 #include <linux/random.h>
@@ -52,7 +52,10 @@ static long fill(void *to, size_t size, int (*generator)(uint64_t *))
     return 0;
 }
 
-long random_bytes(void *to, size_t size) { return fill(to, size, rdrand); }
+long random_bytes(void *to, size_t size)
+{
+    return fill(to, size, rdrand);
+}
 
 long sys_getrandom(struct syscall *call)
 {

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /*
  * Sending and receiving. A message is laid out anew in the exchange buffer with one data range; the host's
  * lengths are bounded by what was asked for, and control messages are walked before the program sees them.
@@ -25,9 +25,18 @@ struct host_message {
 #define DATA_SIZE_MAX (HOST_BUFFER_SIZE - DATA_OFFSET)
 _Static_assert(sizeof(struct host_message) <= PAGE_SIZE, "message head");
 
-static struct host_message *host_message(void) { return (struct host_message *)host_buffer(); }
-static char *host_control(void) { return host_buffer() + PAGE_SIZE; }
-static char *host_data(void) { return host_buffer() + DATA_OFFSET; }
+static struct host_message *host_message(void)
+{
+    return (struct host_message *)host_buffer();
+}
+static char *host_control(void)
+{
+    return host_buffer() + PAGE_SIZE;
+}
+static char *host_data(void)
+{
+    return host_buffer() + DATA_OFFSET;
+}
 
 static void put_head(const struct program_message *message, uint64_t control_size, uint64_t data_size)
 {
@@ -51,15 +60,13 @@ static long send_chunk(struct socket_call *socket, const struct program_message 
 
     if (message->control_size > CONTROL_SIZE_MAX)
         return -ENOBUFS;
-    if (message->address &&
-        copy_from_program(host->address, (const void *)message->address, message->address_size))
+    if (message->address && copy_from_program(host->address, (const void *)message->address, message->address_size))
         return -EFAULT;
     if (message->control_size &&
         copy_from_program(host_control(), (const void *)message->control, message->control_size))
         return -EFAULT;
     put_head(message, message->control_size, size);
-    long result =
-        host_syscall_interruptible(__NR_sendmsg, socket->descriptor, (uint64_t)host, socket->flags, 0, 0, 0);
+    long result = host_syscall_interruptible(__NR_sendmsg, socket->descriptor, (uint64_t)host, socket->flags, 0, 0, 0);
     if (result < 0)
         return restartable(result);
     return (uint64_t)result > size ? -EIO : result;
@@ -166,8 +173,8 @@ long socket_receive(struct socket_call *socket, struct program_message *message,
     do {
         uint64_t chunk = (uint64_t)(size - done) < DATA_SIZE_MAX ? (uint64_t)(size - done) : DATA_SIZE_MAX;
         put_head(&ask, control_capacity, chunk);
-        long got = host_syscall_interruptible(__NR_recvmsg, socket->descriptor, (uint64_t)host_message(),
-                                              socket->flags, 0, 0, 0);
+        long got = host_syscall_interruptible(__NR_recvmsg, socket->descriptor, (uint64_t)host_message(), socket->flags,
+                                              0, 0, 0);
         if (got < 0)
             return done ? done : restartable(got);
         /* With MSG_TRUNC the answer is how long the datagram was */

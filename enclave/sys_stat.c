@@ -1,8 +1,8 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* Links: the one to the program itself names the mate on the host. The stat family is in the table. */
+#include <asm/unistd.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
-#include <asm/unistd.h>
 
 #include "proc_view.h"
 #include "restart.h"

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* Clocks and sleeping. Time is the host's word: an enclave has no clock of its own to check it by. */
 #include <asm/unistd.h>
 #include <linux/errno.h>
@@ -64,8 +64,8 @@ static int is_valid(const struct __kernel_timespec *time)
 /* The host cannot say that more is left than was asked for. */
 static int is_remainder(const struct __kernel_timespec *left, const struct __kernel_timespec *asked)
 {
-    return is_valid(left) && (left->tv_sec < asked->tv_sec ||
-                              (left->tv_sec == asked->tv_sec && left->tv_nsec <= asked->tv_nsec));
+    return is_valid(left) &&
+           (left->tv_sec < asked->tv_sec || (left->tv_sec == asked->tv_sec && left->tv_nsec <= asked->tv_nsec));
 }
 
 static long sleep_on(uint32_t clock, uint32_t flags, uint64_t request_pointer, uint64_t remainder_pointer)
@@ -94,7 +94,10 @@ static long sleep_on(uint32_t clock, uint32_t flags, uint64_t request_pointer, u
     return -ERESTARTNOHAND;
 }
 
-long sys_nanosleep(struct syscall *call) { return sleep_on(CLOCK_MONOTONIC, 0, call->args[0], call->args[1]); }
+long sys_nanosleep(struct syscall *call)
+{
+    return sleep_on(CLOCK_MONOTONIC, 0, call->args[0], call->args[1]);
+}
 
 long sys_clock_nanosleep(struct syscall *call)
 {

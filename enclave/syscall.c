@@ -1,7 +1,8 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+// SPDX-License-Identifier: Apache-2.0
 /* From a system call of the program to its row in syscall_table.def, and back. */
 #include "syscall.h"
 
+#include <asm/siginfo.h>
 #include <asm/stat.h>
 #include <asm/statfs.h>
 #include <linux/capability.h>
@@ -21,7 +22,6 @@
 #include <linux/uio.h>
 #include <linux/utime.h>
 #include <linux/utsname.h>
-#include <asm/siginfo.h>
 
 #include "passthrough.h"
 
@@ -39,19 +39,58 @@ enum refusal { NOT_REFUSED = 0, REFUSED_AND_LOGGED, REFUSED_IN_SILENCE };
 #define COUNT .result = RETURNS_COUNT
 #define DESCRIPTOR .result = RETURNS_DESCRIPTOR
 #define UP_TO(index) .result = RETURNS_BOUNDED, .bound_index = (index)
-#define ANY {.kind = ARGUMENT_VALUE}
-#define NOTHING {.kind = ARGUMENT_NOTHING}
-#define FD {.kind = ARGUMENT_DESCRIPTOR}
-#define PATH {.kind = ARGUMENT_PATH}
-#define PATH_UNLESS(flags_index, flag) {.kind = ARGUMENT_PATH, .count_index = (flags_index), .size = (flag)}
-#define STRING {.kind = ARGUMENT_STRING}
-#define IN(type) {.kind = ARGUMENT_IN, .size = sizeof(type)}
-#define OUT(type) {.kind = ARGUMENT_OUT, .size = sizeof(type)}
-#define INOUT(type) {.kind = ARGUMENT_INOUT, .size = sizeof(type)}
-#define IN_ITEMS(index, type) {.kind = ARGUMENT_IN_ITEMS, .count_index = (index), .size = sizeof(type)}
-#define OUT_ITEMS(index, type) {.kind = ARGUMENT_OUT_ITEMS, .count_index = (index), .size = sizeof(type)}
-#define COUNTED(index, type) {.kind = ARGUMENT_OUT_COUNTED, .count_index = (index), .size = sizeof(type)}
-#define LENGTH {.kind = ARGUMENT_IN_OUT_LENGTH}
+#define ANY                                                                                                            \
+    {                                                                                                                  \
+        .kind = ARGUMENT_VALUE                                                                                         \
+    }
+#define NOTHING                                                                                                        \
+    {                                                                                                                  \
+        .kind = ARGUMENT_NOTHING                                                                                       \
+    }
+#define FD                                                                                                             \
+    {                                                                                                                  \
+        .kind = ARGUMENT_DESCRIPTOR                                                                                    \
+    }
+#define PATH                                                                                                           \
+    {                                                                                                                  \
+        .kind = ARGUMENT_PATH                                                                                          \
+    }
+#define PATH_UNLESS(flags_index, flag)                                                                                 \
+    {                                                                                                                  \
+        .kind = ARGUMENT_PATH, .count_index = (flags_index), .size = (flag)                                            \
+    }
+#define STRING                                                                                                         \
+    {                                                                                                                  \
+        .kind = ARGUMENT_STRING                                                                                        \
+    }
+#define IN(type)                                                                                                       \
+    {                                                                                                                  \
+        .kind = ARGUMENT_IN, .size = sizeof(type)                                                                      \
+    }
+#define OUT(type)                                                                                                      \
+    {                                                                                                                  \
+        .kind = ARGUMENT_OUT, .size = sizeof(type)                                                                     \
+    }
+#define INOUT(type)                                                                                                    \
+    {                                                                                                                  \
+        .kind = ARGUMENT_INOUT, .size = sizeof(type)                                                                   \
+    }
+#define IN_ITEMS(index, type)                                                                                          \
+    {                                                                                                                  \
+        .kind = ARGUMENT_IN_ITEMS, .count_index = (index), .size = sizeof(type)                                        \
+    }
+#define OUT_ITEMS(index, type)                                                                                         \
+    {                                                                                                                  \
+        .kind = ARGUMENT_OUT_ITEMS, .count_index = (index), .size = sizeof(type)                                       \
+    }
+#define COUNTED(index, type)                                                                                           \
+    {                                                                                                                  \
+        .kind = ARGUMENT_OUT_COUNTED, .count_index = (index), .size = sizeof(type)                                     \
+    }
+#define LENGTH                                                                                                         \
+    {                                                                                                                  \
+        .kind = ARGUMENT_IN_OUT_LENGTH                                                                                 \
+    }
 
 /* The rows */
 #define HANDLED(number, called, ...) [number] = {.name = #called, .handler = sys_##called},
@@ -101,7 +140,10 @@ static void trace(const struct syscall *call, long result)
              call->args[3], result);
 }
 
-static int wants_restart(long result) { return result == -ERESTARTSYS || result == -ERESTARTNOHAND; }
+static int wants_restart(long result)
+{
+    return result == -ERESTARTSYS || result == -ERESTARTNOHAND;
+}
 
 void syscall_entry(struct registers *registers)
 {
