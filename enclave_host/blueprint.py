@@ -49,8 +49,9 @@ class PageRange:
     content: bytes | None = None
 
     @property
-    def is_tcs(self) -> bool:
-        return bool(self.secinfo & Secinfo.TCS)
+    def count(self) -> int:
+        """How many pages."""
+        return self.size // PAGE_SIZE
 
 
 @dataclass(frozen=True)
