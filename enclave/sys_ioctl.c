@@ -19,26 +19,13 @@ struct ioctl_request {
     uint8_t result; /* enum result_kind */
 };
 
-#define PLAIN(code)                                                                                                    \
-    {                                                                                                                  \
-        .request = (code)                                                                                              \
-    }
-#define READS(code, type)                                                                                              \
-    {                                                                                                                  \
-        .request = (code), .argument = {.kind = ARGUMENT_OUT, .size = sizeof(type) }                                   \
-    }
-#define WRITES(code, type)                                                                                             \
-    {                                                                                                                  \
-        .request = (code), .argument = {.kind = ARGUMENT_IN, .size = sizeof(type) }                                    \
-    }
-#define BOTH(code, type)                                                                                               \
-    {                                                                                                                  \
-        .request = (code), .argument = {.kind = ARGUMENT_INOUT, .size = sizeof(type) }                                 \
-    }
-#define OPENS(code)                                                                                                    \
-    {                                                                                                                  \
-        .request = (code), .result = RETURNS_DESCRIPTOR                                                                \
-    }
+/* clang-format off */
+#define PLAIN(code) {.request = (code)}
+#define READS(code, type) {.request = (code), .argument = {.kind = ARGUMENT_OUT, .size = sizeof(type)}}
+#define WRITES(code, type) {.request = (code), .argument = {.kind = ARGUMENT_IN, .size = sizeof(type)}}
+#define BOTH(code, type) {.request = (code), .argument = {.kind = ARGUMENT_INOUT, .size = sizeof(type)}}
+#define OPENS(code) {.request = (code), .result = RETURNS_DESCRIPTOR}
+/* clang-format on */
 
 static const struct ioctl_request requests[] = {
     /* any descriptor */

@@ -33,64 +33,27 @@ struct syscall_row {
 };
 enum refusal { NOT_REFUSED = 0, REFUSED_AND_LOGGED, REFUSED_IN_SILENCE };
 
-/* The columns of PASSED */
+/* The columns of PASSED, a line each */
+/* clang-format off */
 #define ZERO .result = RETURNS_ZERO
 #define VALUE .result = RETURNS_VALUE
 #define COUNT .result = RETURNS_COUNT
 #define DESCRIPTOR .result = RETURNS_DESCRIPTOR
 #define UP_TO(index) .result = RETURNS_BOUNDED, .bound_index = (index)
-#define ANY                                                                                                            \
-    {                                                                                                                  \
-        .kind = ARGUMENT_VALUE                                                                                         \
-    }
-#define NOTHING                                                                                                        \
-    {                                                                                                                  \
-        .kind = ARGUMENT_NOTHING                                                                                       \
-    }
-#define FD                                                                                                             \
-    {                                                                                                                  \
-        .kind = ARGUMENT_DESCRIPTOR                                                                                    \
-    }
-#define PATH                                                                                                           \
-    {                                                                                                                  \
-        .kind = ARGUMENT_PATH                                                                                          \
-    }
-#define PATH_UNLESS(flags_index, flag)                                                                                 \
-    {                                                                                                                  \
-        .kind = ARGUMENT_PATH, .count_index = (flags_index), .size = (flag)                                            \
-    }
-#define STRING                                                                                                         \
-    {                                                                                                                  \
-        .kind = ARGUMENT_STRING                                                                                        \
-    }
-#define IN(type)                                                                                                       \
-    {                                                                                                                  \
-        .kind = ARGUMENT_IN, .size = sizeof(type)                                                                      \
-    }
-#define OUT(type)                                                                                                      \
-    {                                                                                                                  \
-        .kind = ARGUMENT_OUT, .size = sizeof(type)                                                                     \
-    }
-#define INOUT(type)                                                                                                    \
-    {                                                                                                                  \
-        .kind = ARGUMENT_INOUT, .size = sizeof(type)                                                                   \
-    }
-#define IN_ITEMS(index, type)                                                                                          \
-    {                                                                                                                  \
-        .kind = ARGUMENT_IN_ITEMS, .count_index = (index), .size = sizeof(type)                                        \
-    }
-#define OUT_ITEMS(index, type)                                                                                         \
-    {                                                                                                                  \
-        .kind = ARGUMENT_OUT_ITEMS, .count_index = (index), .size = sizeof(type)                                       \
-    }
-#define COUNTED(index, type)                                                                                           \
-    {                                                                                                                  \
-        .kind = ARGUMENT_OUT_COUNTED, .count_index = (index), .size = sizeof(type)                                     \
-    }
-#define LENGTH                                                                                                         \
-    {                                                                                                                  \
-        .kind = ARGUMENT_IN_OUT_LENGTH                                                                                 \
-    }
+#define ANY {.kind = ARGUMENT_VALUE}
+#define NOTHING {.kind = ARGUMENT_NOTHING}
+#define FD {.kind = ARGUMENT_DESCRIPTOR}
+#define PATH {.kind = ARGUMENT_PATH}
+#define PATH_UNLESS(flags_index, flag) {.kind = ARGUMENT_PATH, .count_index = (flags_index), .size = (flag)}
+#define STRING {.kind = ARGUMENT_STRING}
+#define IN(type) {.kind = ARGUMENT_IN, .size = sizeof(type)}
+#define OUT(type) {.kind = ARGUMENT_OUT, .size = sizeof(type)}
+#define INOUT(type) {.kind = ARGUMENT_INOUT, .size = sizeof(type)}
+#define IN_ITEMS(index, type) {.kind = ARGUMENT_IN_ITEMS, .count_index = (index), .size = sizeof(type)}
+#define OUT_ITEMS(index, type) {.kind = ARGUMENT_OUT_ITEMS, .count_index = (index), .size = sizeof(type)}
+#define COUNTED(index, type) {.kind = ARGUMENT_OUT_COUNTED, .count_index = (index), .size = sizeof(type)}
+#define LENGTH {.kind = ARGUMENT_IN_OUT_LENGTH}
+/* clang-format on */
 
 /* The rows */
 #define HANDLED(number, called, ...) [number] = {.name = #called, .handler = sys_##called},
