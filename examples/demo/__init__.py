@@ -1,0 +1,1 @@
+"""`make demo`: sixteen containers in one shared enclave, and the same sixteen with an enclave each."""
