@@ -132,6 +132,16 @@ def image(name: str) -> Image:
     return Image(name=reference, archive=archive)
 
 
+def unpack(made: Image, directory: Path) -> None:
+    """The image's root file system as files."""
+    with tarfile.open(made.archive) as outer:
+        (name,) = (member.name for member in outer.getmembers() if member.name.endswith("/layer.tar"))
+        layer = outer.extractfile(name)
+        assert layer
+        with tarfile.open(fileobj=layer) as inner:
+            inner.extractall(directory, filter="fully_trusted")
+
+
 def _write_archive(path: Path, *, reference: str, layer: bytes) -> None:
     digest = hashlib.sha256(layer).hexdigest()
     config = json.dumps(

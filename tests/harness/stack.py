@@ -41,7 +41,8 @@ class Stack:
         # the machine's own /etc/teemate/runtime.yaml must not play a part
         runtime_config = self.directory / "runtime.yaml"
         runtime_config.write_text("pool: default\n")
-        environment = clean_environment(mark | self.hostd.environment | {"TEEMATE_RUNTIME_CONFIG": str(runtime_config)})
+        self.runtime_environment = self.hostd.environment | {"TEEMATE_RUNTIME_CONFIG": str(runtime_config)}
+        environment = clean_environment(mark | self.runtime_environment)
         self.containerd = Containerd(directory=self.directory / "c", environment=environment)
         self.docker = Docker(
             directory=self.directory / "d",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.harness.bundle import Bundle
 from tests.harness.docker import UNKNOWN_POOL
 from tests.harness.paths import RUNTIME
 from tests.harness.process import clean_environment, wait_until
@@ -68,9 +67,8 @@ def test_many_arguments(tidy: Stack) -> None:
     assert seen.output.count(b"argv[") == 2001
 
 
-def test_huge_argument(tidy: Stack) -> None:
+def test_huge_argument(bundle: Bundle) -> None:
     """Too long for execve: the client's own kernel refuses it, so it goes in through config.json."""
-    bundle = Bundle(tidy)
     bundle.config["process"]["args"] = ["/programs/glibc-dynamic/hello", "x" * (4 << 20)]
     done = bundle.run("huge")
     assert done.returncode != 0 and done.stdout == ""
@@ -98,60 +96,11 @@ def test_full_pool(tidy: Stack) -> None:
     assert wait_until(lambda: protected(tidy, "busybox", ("true",), runtime="teemate-small").status == 0, seconds=20)
 
 
-class Bundle:
-    """A bundle run by teemate-runtime directly, as a shim would."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self.directory = stack.directory / "bundle"
-        self.directory.mkdir(exist_ok=True)
-        spec = subprocess.run([RUNTIME, "spec"], cwd=self.directory, capture_output=True, text=True)
-        if not (self.directory / "config.json").exists():
-            raise AssertionError(f"teemate-runtime spec: {spec.stderr}")
-        self.config = json.loads((self.directory / "config.json").read_text())
-        self.config["process"]["terminal"] = False
-        self.config["root"] = {"path": str(self._rootfs())}
-
-    def _rootfs(self) -> Path:
-        """The programs image, unpacked once per stack."""
-        rootfs = self._stack.directory / "rootfs"
-        if not rootfs.exists():
-            docker = self._stack.docker
-            container = docker.check("create", self._stack.docker_image("programs"), "x")
-            archive = docker("export", container).stdout
-            docker.check("rm", container)
-            rootfs.mkdir()
-            subprocess.run(["tar", "-x", "-C", str(rootfs)], input=archive, check=True)
-        return rootfs
-
-    def run(self, name: str, *, text: str | bytes | None = None) -> subprocess.CompletedProcess[str]:
-        content = json.dumps(self.config) if text is None else text
-        path = self.directory / "config.json"
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        done = subprocess.run(
-            [RUNTIME, f"--root={self._stack.directory}/runc", "run", f"--bundle={self.directory}", name],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=clean_environment(self._stack.hostd.environment),
-            timeout=60,
-        )
-        assert path.read_bytes() == (content.encode() if isinstance(content, str) else content), "not put back"
-        path.unlink()
-        return done
-
-
 @pytest.fixture
 def bundle(tidy: Stack) -> Iterator[Bundle]:
     made = Bundle(tidy)
     yield made
-    left = subprocess.run(
-        [RUNTIME, f"--root={tidy.directory}/runc", "list", "--quiet"],
-        capture_output=True,
-        text=True,
-        env=clean_environment(tidy.hostd.environment),
-    )
-    assert left.stdout.split() == []
+    assert made.containers() == []
 
 
 def test_runtime_alone(bundle: Bundle) -> None:
@@ -189,7 +138,7 @@ def test_missing_bundle(tidy: Stack) -> None:
         [RUNTIME, "run", "--bundle=/no/such/bundle", "x"],
         capture_output=True,
         text=True,
-        env=clean_environment(tidy.hostd.environment),
+        env=clean_environment(tidy.runtime_environment),
     )
     assert done.returncode != 0
     assert "/no/such/bundle" in done.stderr and "Traceback" not in done.stderr
