@@ -17,7 +17,6 @@ long script_parse(struct script_line *line, const char *head, uint64_t size)
     uint64_t end = 2;
     while (end < size && head[end] != '\n' && head[end])
         end++;
-    int cut = end == SCRIPT_HEAD_SIZE; /* the line goes on beyond what is looked at */
     while (end > 2 && is_blank(head[end - 1]))
         end--;
 
@@ -27,8 +26,8 @@ long script_parse(struct script_line *line, const char *head, uint64_t size)
     uint64_t name_end = start;
     while (name_end < end && !is_blank(head[name_end]))
         name_end++;
-    /* A cut name would be another program's. A cut argument is passed as it is, as Linux does. */
-    if (name_end == start || (cut && name_end == end))
+    /* A name that goes on beyond what is looked at would be another program's; an argument is cut, as on Linux. */
+    if (name_end == start || name_end == SCRIPT_HEAD_SIZE)
         return -ENOEXEC;
     memcpy(line->interpreter, head + start, name_end - start);
 

@@ -1,0 +1,27 @@
+"""The LibOS's memory code on random steps: what is mapped anew reads as zero, and the books are right."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.harness.native import compile_native
+
+SOURCES = ("memory.c", "memory_lookup.c", "memory_erase.c", "memory_brk.c", "vma.c", "dirty_map.c")
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_native(
+        tmp_path_factory.mktemp("memory") / "memory_driver",
+        driver=Path(__file__).parent / "native" / "memory_driver.c",
+        sources=SOURCES,
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_steps_against_a_model(driver: Path, seed: int) -> None:
+    done = subprocess.run([driver, str(seed), "3000"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
