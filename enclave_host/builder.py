@@ -25,34 +25,52 @@ class BuiltEnclave:
     build_seconds: float
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    blueprint: Blueprint
+    mrenclave: str
+    signed: bytes
+
+
 class EnclaveBuilder:
     """Safe to use from several threads."""
 
     def __init__(self, *, image: EnclaveImage, key: RSAPrivateKey, provider: Provider) -> None:
         self.provider = provider
+        self.mrsigner = sigstruct.mrsigner(key.public_key()).hex()
         self._image = image
         self._key = key
-        self._prepared: dict[EnclaveLayout, tuple[Blueprint, bytes]] = {}
+        self._prepared: dict[EnclaveLayout, _Prepared] = {}
         self._lock = threading.Lock()
 
-    def prepare(self, plan: EnclaveLayout) -> tuple[Blueprint, bytes]:
-        """The blueprint and its SIGSTRUCT. The vendor's part, done once: no enclave's start waits for it twice."""
+    def known_mrenclave(self, plan: EnclaveLayout) -> str:
+        """As hexadecimal digits; empty until prepare() is done."""
+        prepared = self._prepared.get(plan)
+        return "" if prepared is None else prepared.mrenclave
+
+    def prepare(self, plan: EnclaveLayout) -> _Prepared:
+        """Draw and sign: the vendor's part, done once, so that no enclave's start pays for it."""
         with self._lock:
-            if plan not in self._prepared:
+            prepared = self._prepared.get(plan)
+            if prepared is None:
                 blueprint = draw_blueprint(self._image, plan)
+                mrenclave = measure(blueprint)
                 today = datetime.datetime.now(datetime.UTC).date()
-                self._prepared[plan] = blueprint, sigstruct.sign(measure(blueprint), self._key, date=today)
-            return self._prepared[plan]
+                signed = sigstruct.sign(mrenclave, self._key, date=today)
+                prepared = _Prepared(blueprint=blueprint, mrenclave=mrenclave.hex(), signed=signed)
+                self._prepared[plan] = prepared
+            return prepared
 
     def build(self, plan: EnclaveLayout) -> BuiltEnclave:
         """ECREATE, EADD and EEXTEND of every page, EINIT."""
-        blueprint, signed = self.prepare(plan)
+        prepared = self.prepare(plan)
+        blueprint = prepared.blueprint
         start = time.monotonic()
         construction = self.provider.create(blueprint, compartments=plan.compartments)
         try:
             for pages in blueprint.ranges:
                 construction.add(pages)
-            built, identity = construction.initialize(signed)
+            built, identity = construction.initialize(prepared.signed)
         except BaseException:
             construction.abandon()
             raise

@@ -2,17 +2,18 @@
 
 import asyncio
 import fcntl
+import importlib
 import logging
 import os
 import resource
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from enclave_host.attach_server import AttachServer
-from enclave_host.blueprint import EnclaveLayout
 from enclave_host.builder import EnclaveBuilder
-from enclave_host.config import Config, PoolConfig, parse_pool
+from enclave_host.config import Config, PoolConfig
 from enclave_host.errors import HostError
 from enclave_host.events import EventLog
 from enclave_host.image import ImageError, load_image
@@ -21,10 +22,14 @@ from enclave_host.journal import Journal
 from enclave_host.lease_manager import LeaseManager
 from enclave_host.lending import Lender
 from enclave_host.pool import Pool
+from enclave_host.pool_registry import PoolRegistry
 from enclave_host.providers.software_model import SoftwareModel
 from enclave_host.recovery import Recovery
 from enclave_host.restart import adopt_leases
 from enclave_host.signing_key import load_signing_key
+
+if TYPE_CHECKING:
+    from enclave_host.api import ApiServer
 
 BUILD_WORKERS = 2
 
@@ -49,7 +54,7 @@ class Daemon:
         self.journal = Journal(config.state_directory / "journal")
         self.events = EventLog()
         self.janitor = Janitor(config.mate)
-        self.pools: dict[str, Pool] = {}
+        self.pools = PoolRegistry(journal=self.journal, events=self.events, make_pool=self._make_pool)
         self._workers = ThreadPoolExecutor(BUILD_WORKERS, thread_name_prefix="build")
         lender = Lender(self.provider)
         recovery = Recovery(janitor=self.janitor, lender=lender, events=self.events)
@@ -57,6 +62,7 @@ class Daemon:
             pools=self.pools, lender=lender, recovery=recovery, journal=self.journal, events=self.events
         )
         self.attach_server = AttachServer(config.run_directory / "attach.sock", self.leases)
+        self._api: ApiServer | None = None
 
     def start(self) -> None:
         """Adopt, listen, and begin to build."""
@@ -65,31 +71,36 @@ class Daemon:
                 "SOFTWARE MODEL OF SGX: enclaves are ordinary memory here. It gives NO confidentiality and no "
                 "integrity against this host. Use it to develop and to measure, never for secrets."
             )
-        for pool_config in self.config.pools.values():
-            self._add_pool(pool_config)
-        for name, settings in list(self.journal.pools.items()):
-            self._restore_pool(name, settings)
-        for record in self.journal.enclaves.values():
-            if record.pool not in self.pools:
-                self._add_pool(_gone_pool(record.pool, record.plan)).draining = True
+        self.pools.load(self.config)
         adopt_leases(journal=self.journal, pools=self.pools, leases=self.leases, provider=self.provider)
+        self.janitor.start()
         self.attach_server.start()
-        for pool in self.pools.values():
-            pool.maintain()
+        for pool in self.pools.pools.values():
+            pool.start()
 
-    def stop(self) -> None:
+    async def start_api(self) -> None:
+        """Serve host.sock. Importing gRPC takes longer than all the rest: not before attach.sock is served."""
+        # The daemon forks only to exec the janitor: gRPC need not prepare for it, nor complain.
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+        api = await asyncio.to_thread(importlib.import_module, "enclave_host.api")
+        self._api = api.ApiServer(self.config.run_directory / "host.sock", self)
+        await self._api.start()
+
+    async def stop(self) -> None:
         """Stop serving. Containers live on; the next daemon adopts their leases."""
+        if self._api is not None:
+            await self._api.stop()
         self.attach_server.close()
         self.janitor.close()
         self.leases.close()
-        for pool in self.pools.values():
+        for pool in self.pools.pools.values():
             pool.close()
         self._workers.shutdown(wait=True, cancel_futures=True)
         self.journal.close()
         os.close(self._lock_fd)
 
-    def _add_pool(self, config: PoolConfig) -> Pool:
-        pool = Pool(
+    def _make_pool(self, config: PoolConfig) -> Pool:
+        return Pool(
             config,
             builder=self.builder,
             workers=self._workers,
@@ -97,16 +108,6 @@ class Daemon:
             next_enclave_id=self.journal.next_id,
             holders=self.leases.holders,
         )
-        self.pools[config.name] = pool
-        return pool
-
-    def _restore_pool(self, name: str, settings: dict[str, object]) -> None:
-        """A pool of the journal: made, resized or drained at run time."""
-        draining = settings.pop("draining", False)
-        try:
-            self._add_pool(parse_pool(name, settings)).draining = bool(draining)
-        except HostError as error:
-            _log.error("pool %s of the journal is ignored: %s", name, error)
 
 
 async def serve(config: Config) -> None:
@@ -116,21 +117,15 @@ async def serve(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     daemon = Daemon(config)
-    daemon.start()
     try:
+        daemon.start()
+        await daemon.start_api()
         _log.info("serving in %s", config.run_directory)
         _notify_service_manager()
         await stopped.wait()
     finally:
         _log.info("stopping; containers live on")
-        daemon.stop()
-
-
-def _gone_pool(name: str, plan: EnclaveLayout) -> PoolConfig:
-    """Stands for a pool whose containers have outlived its configuration."""
-    return PoolConfig(
-        name=name, trust_domain=name, compartments=plan.compartments, threads=plan.threads, heap=plan.heap, ready=0
-    )
+        await daemon.stop()
 
 
 def _prepare_directories(config: Config) -> int:

@@ -30,3 +30,10 @@ class BusyError(HostError):
 
     def __init__(self, text: str) -> None:
         super().__init__(text, code=errno.EBUSY)
+
+
+class ExistsError(HostError):
+    """The name is taken."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, code=errno.EEXIST)

@@ -57,6 +57,13 @@ class Janitor:
         self._timer: asyncio.TimerHandle | None = None
         self.restarts = 0
 
+    def start(self) -> None:
+        """Start the child beforehand, so that the first scrub need not wait for it."""
+        try:
+            self._start()
+        except OSError as error:
+            _log.error("the janitor cannot be started: %s; see the setting `mate`", error)
+
     def scrub(self, descriptors: tuple[int, ...], done: ScrubDone) -> None:
         """Scrub the compartment of a grant (grant memfd, then the mappings'). Takes the descriptors over."""
         self._queue.append(_Job(descriptors, done))

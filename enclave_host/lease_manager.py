@@ -18,12 +18,13 @@ from enclave_host.attach_protocol import (
 from enclave_host.channel import Answer, LeaseChannel, channel_pair
 from enclave_host.config import format_size
 from enclave_host.enclave import Compartment, Enclave
-from enclave_host.errors import BusyError, HostError, NotFoundError
+from enclave_host.errors import BusyError, HostError
 from enclave_host.events import EventLog, EventType
 from enclave_host.journal import EnclaveRecord, Journal, LeaseRecord
 from enclave_host.lease import Lease
 from enclave_host.lending import Lender
 from enclave_host.pool import Pool, Waiter
+from enclave_host.pool_registry import PoolRegistry
 from enclave_host.process import Process, open_process
 from enclave_host.providers.base import file_identity
 from enclave_host.recovery import Recovery
@@ -36,10 +37,10 @@ Failed = Callable[[HostError], None]
 
 
 class LeaseManager:
-    """All leases. `pools` is shared with the daemon, which adds and removes pools."""
+    """All leases."""
 
     def __init__(
-        self, *, pools: dict[str, Pool], lender: Lender, recovery: Recovery, journal: Journal, events: EventLog
+        self, *, pools: PoolRegistry, lender: Lender, recovery: Recovery, journal: Journal, events: EventLog
     ) -> None:
         self.leases: dict[int, Lease] = {}
         self._pools = pools
@@ -48,15 +49,6 @@ class LeaseManager:
         self._journal = journal
         self._events = events
 
-    def pool(self, name: str) -> Pool:
-        pool = self._pools.get(name)
-        if pool is None:
-            known = ", ".join(sorted(self._pools)) or "none"
-            raise NotFoundError(
-                f"no pool `{name}` (there are: {known}); add it to `pools` of the daemon's configuration"
-            )
-        return pool
-
     def holders(self, pool: str) -> list[str]:
         """The containers that hold compartments of the pool, each once, oldest first."""
         return list(dict.fromkeys(lease.container for lease in self.leases.values() if lease.pool == pool))
@@ -64,7 +56,7 @@ class LeaseManager:
     def request(self, request: AttachRequest, granted: Granted, failed: Failed) -> Callable[[], None]:
         """Ask for a lease for a container process. Returns what cancels the request while it waits."""
         try:
-            pool = self.pool(request.pool)
+            pool = self._pools.get(request.pool)
             _check_fits(request, pool)
         except HostError as error:
             failed(error)
@@ -129,7 +121,7 @@ class LeaseManager:
         self._journal.end_lease(lease.id)
         self._record(EventType.LEASE_ENDED, lease)
         lease.compartment.lease_id = 0
-        self._recovery.recover(self._pools[lease.pool], lease.compartment)
+        self._recovery.recover(self._pools.get(lease.pool), lease.compartment)
 
     def close(self) -> None:
         """Let go of everything; the journal keeps what the next daemon must know."""
@@ -154,7 +146,7 @@ class LeaseManager:
         memory: int,
         parent_id: int = 0,
     ) -> None:
-        pool = self._pools[compartment.enclave.pool]
+        pool = self._pools.get(compartment.enclave.pool)
         lease = Lease(
             id=self._journal.next_id(),
             compartment=compartment,
@@ -179,7 +171,7 @@ class LeaseManager:
     def _grant_descriptors(self, lease: Lease) -> tuple[int, ...]:
         lent = self._lender.lend(
             lease.compartment,
-            self._pools[lease.pool].config,
+            self._pools.get(lease.pool).config,
             lease_id=lease.id,
             threads=lease.threads,
             memory=lease.memory,
@@ -230,7 +222,7 @@ class LeaseManager:
                 failed(HostError(f"cannot lend compartment: {error}", code=error.errno or errno.EIO))
             return
         try:
-            pool = self.pool(parent.pool)
+            pool = self._pools.get(parent.pool)
         except HostError as error:
             failed(error)
             return

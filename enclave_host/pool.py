@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import Any
 
 from enclave_host.blueprint import EnclaveLayout
 from enclave_host.builder import BuiltEnclave, EnclaveBuilder
@@ -72,6 +73,12 @@ class Pool:
 
     def count(self, state: CompartmentState) -> int:
         return sum(enclave.count(state) for enclave in self.enclaves.values())
+
+    def start(self) -> None:
+        """Measure and sign at once, so that not even a dedicated pool's first request waits for it; then build."""
+        preparation = asyncio.get_running_loop().run_in_executor(self._workers, self._builder.prepare, self.plan)
+        preparation.add_done_callback(self._prepared)
+        self.maintain()
 
     def acquire(self, waiter: Waiter, *, wait_seconds: float = 0.0, near: Enclave | None = None) -> None:
         """Place the waiter: at once, or when a compartment comes, or never (on_failed). Marks it leased."""
@@ -258,6 +265,10 @@ class Pool:
             f"({self.config.maximum} enclaves of {self.config.compartments}) are in use"
             f"{', held by ' + shown if shown else ''}; end some containers or raise {setting}"
         )
+
+    def _prepared(self, preparation: "asyncio.Future[Any]") -> None:
+        if not preparation.cancelled() and preparation.exception() is not None:
+            _log.error("pool %s: its enclaves cannot be measured and signed: %s", self.name, preparation.exception())
 
     def _built(self, build: "asyncio.Future[BuiltEnclave]") -> None:
         self.building -= 1

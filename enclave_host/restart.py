@@ -11,14 +11,14 @@ from enclave_host.enclave import Compartment, CompartmentState, Enclave
 from enclave_host.journal import EnclaveRecord, Journal, LeaseRecord
 from enclave_host.lease import Lease
 from enclave_host.lease_manager import LeaseManager
-from enclave_host.pool import Pool
+from enclave_host.pool_registry import PoolRegistry
 from enclave_host.process import Process, ProcessGoneError, open_files, open_process, take_descriptor
 from enclave_host.providers.base import FileIdentity, Provider, file_identity
 
 _log = logging.getLogger(__name__)
 
 
-def adopt_leases(*, journal: Journal, pools: dict[str, Pool], leases: LeaseManager, provider: Provider) -> None:
+def adopt_leases(*, journal: Journal, pools: PoolRegistry, leases: LeaseManager, provider: Provider) -> None:
     """Adopt what lives, drop from the journal what does not. `pools` has an entry for every journalled enclave."""
     living: dict[int, list[tuple[LeaseRecord, Process]]] = defaultdict(list)
     for record in list(journal.leases.values()):
@@ -49,7 +49,7 @@ def _adopt_enclave(
     journal: Journal,
     record: EnclaveRecord,
     found: list[tuple[LeaseRecord, Process]],
-    pools: dict[str, Pool],
+    pools: PoolRegistry,
     leases: LeaseManager,
     provider: Provider,
 ) -> int:
@@ -90,7 +90,7 @@ def _adopt_enclave(
         Compartment(enclave, index, CompartmentState.LEASED, served=1) for index in sorted(compartment_fds)
     ]
     by_index = {compartment.index: compartment for compartment in enclave.compartments}
-    pools[record.pool].adopt(enclave)
+    pools.get(record.pool).adopt(enclave)
     for lease, process, channel in usable:
         leases.adopt(_lease(lease, by_index[lease.compartment]), process, channel)
     return len(usable)

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from enclave_host.errors import HostError
@@ -72,6 +72,11 @@ def sign(mrenclave: bytes, key: RSAPrivateKey, *, date: datetime.date, isv_prod_
     return bytes(sigstruct)
 
 
+def mrsigner(key: RSAPublicKey) -> bytes:
+    """SHA-256 of the modulus, as EINIT computes it."""
+    return hashlib.sha256(key.public_numbers().n.to_bytes(KEY_SIZE, "little")).digest()
+
+
 def check(sigstruct: bytes, *, mrenclave: bytes) -> Identity:
     """What EINIT checks: signature and measurement. Raises SigstructError."""
     if len(sigstruct) != SIZE:
@@ -86,4 +91,4 @@ def check(sigstruct: bytes, *, mrenclave: bytes) -> Identity:
         raise SigstructError("the signature of the SIGSTRUCT is wrong") from error
     if _SIGNED_BODY.unpack_from(sigstruct, _BODY_OFFSET)[6] != mrenclave:
         raise SigstructError("the SIGSTRUCT is for another MRENCLAVE")
-    return Identity(mrenclave=mrenclave, mrsigner=hashlib.sha256(modulus).digest())
+    return Identity(mrenclave=mrenclave, mrsigner=mrsigner(public_key))
