@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading, writing, descriptors and directories, call by call, in the folder that the argument names. */
+/* Reading, writing, descriptors and directories, call by call, in the folder that the argument names (glibc only). */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
