@@ -30,12 +30,19 @@ from tests.harness.process import (
 class Stack:
     """Use as a context manager. `hostd`, `containerd` and `docker` are running inside it."""
 
-    def __init__(self, *, pools: Mapping[str, dict[str, Any]] | None = None, with_hostd: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        pools: Mapping[str, dict[str, Any]] | None = None,
+        with_hostd: bool = True,
+        with_containers: bool = True,
+    ) -> None:
         # short: the paths of unix sockets have at most 107 bytes
         self.directory = Path(tempfile.mkdtemp(prefix="teemate-", dir="/tmp"))
         self.mark = secrets.token_hex(8)
         mark = {MARKER: self.mark}
         self.with_hostd = with_hostd
+        self.with_containers = with_containers
         chosen = dict(pools or DEFAULT_POOLS)
         self.hostd = HostDaemon(directory=self.directory / "h", mark=mark, pools=chosen)
         # the machine's own /etc/teemate/runtime.yaml must not play a part
@@ -57,8 +64,9 @@ class Stack:
         try:
             if self.with_hostd:
                 self.hostd.start()
-            self.containerd.start()
-            self.docker.start()
+            if self.with_containers:
+                self.containerd.start()
+                self.docker.start()
         except BaseException:
             self.close()
             raise

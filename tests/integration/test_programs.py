@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.harness.paths import PROGRAMS
 from tests.harness.stack import Stack
 from tests.integration.comparison import assert_same, protected
 
@@ -76,6 +77,12 @@ def test_system_call_families(tidy: Stack, library: str, program: str) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("program", sorted(source.stem for source in PROGRAMS.glob("sys_*.c")))
+def test_system_calls_in_detail(tidy: Stack, program: str) -> None:
+    """Each prints the results of the calls of one family."""
+    assert assert_same(tidy, "programs", f"/programs/glibc-dynamic/{program}").output
+
+
 def test_what_a_program_is_started_with(tidy: Stack, library: str) -> None:
     options = ("--env=COLOUR=blue", "--env=EMPTY=", "--workdir=/home/user", "--user=1000:1000")
     seen = assert_same(tidy, "programs", f"/programs/{library}/arguments", "one", "", "drei ü", "-x", options=options)

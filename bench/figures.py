@@ -1,0 +1,79 @@
+"""What a benchmark found: medians side by side, kept as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from tests.harness.paths import BUILD
+
+DIRECTORY = BUILD / "bench"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`ratio` is measured divided by baseline: 1 is equal, less is faster."""
+
+    name: str
+    unit: str
+    baseline: str
+    baseline_median: float
+    measured: str
+    measured_median: float
+    samples: int
+    target: float | None = None  # the ratio to stay below
+
+    @property
+    def ratio(self) -> float:
+        return self.measured_median / self.baseline_median
+
+
+@dataclass(frozen=True)
+class Suite:
+    name: str
+    title: str
+    figures: list[Figure]
+
+    def write(self) -> Path:
+        DIRECTORY.mkdir(parents=True, exist_ok=True)
+        path = DIRECTORY / f"{self.name}.json"
+        rows = [dataclasses.asdict(figure) | {"ratio": figure.ratio} for figure in self.figures]
+        path.write_text(json.dumps({"title": self.title, "figures": rows}, indent=2) + "\n")
+        return path
+
+
+def interleaved(rounds: int, **sources: Callable[[], float]) -> dict[str, list[float]]:
+    """One value of each source in turn, so that a slow moment of the machine falls on all of them."""
+    samples: dict[str, list[float]] = {name: [] for name in sources}
+    for source in sources.values():
+        source()  # warm
+    for _ in range(rounds):
+        for name, source in sources.items():
+            samples[name].append(source())
+    return samples
+
+
+def compare(
+    name: str,
+    *,
+    unit: str,
+    rounds: int,
+    baseline: tuple[str, Callable[[], float]],
+    measured: tuple[str, Callable[[], float]],
+    target: float | None = None,
+) -> Figure:
+    samples = interleaved(rounds, baseline=baseline[1], measured=measured[1])
+    return Figure(
+        name=name,
+        unit=unit,
+        baseline=baseline[0],
+        baseline_median=median(samples["baseline"]),
+        measured=measured[0],
+        measured_median=median(samples["measured"]),
+        samples=rounds,
+        target=target,
+    )

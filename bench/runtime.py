@@ -1,0 +1,46 @@
+"""`teemate-runtime run` against its delegate alone, on the same bundle."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from bench.figures import Suite, compare
+from tests.harness.bundle import Bundle
+from tests.harness.paths import RUNC, RUNTIME
+from tests.harness.process import HarnessError
+from tests.harness.stack import Stack
+
+ROUNDS = 21
+TARGET = 1.3
+
+
+def _run(bundle: Bundle, runtime: Path) -> float:
+    begin = time.perf_counter()
+    done = subprocess.run(
+        bundle.command("bench", runtime=runtime),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=bundle.environment,
+    )
+    elapsed = time.perf_counter() - begin
+    if done.returncode or done.stdout != b"hello, world\n":
+        raise HarnessError(f"{runtime}: status {done.returncode}: {done.stderr.decode(errors='replace')}")
+    return elapsed * 1000
+
+
+def run() -> Suite:
+    with Stack(with_containers=False) as stack:
+        bundle = Bundle(stack)
+        bundle.config["process"]["args"] = ["/programs/musl-static/hello"]
+        bundle.write()
+        figure = compare(
+            "run a container of hello, create to delete",
+            unit="ms",
+            rounds=ROUNDS,
+            baseline=("runc run", lambda: _run(bundle, RUNC)),
+            measured=("teemate-runtime run", lambda: _run(bundle, RUNTIME)),
+            target=TARGET,
+        )
+    return Suite(name="runtime", title="The OCI runtime against its delegate", figures=[figure])
