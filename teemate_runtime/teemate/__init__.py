@@ -1,0 +1,1 @@
+"""`teemate`: the operator's command."""

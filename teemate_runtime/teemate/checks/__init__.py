@@ -1,0 +1,1 @@
+"""What `teemate doctor` looks at: one file per subject, each with `run(...) -> list[Finding]`."""

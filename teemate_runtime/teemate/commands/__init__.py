@@ -1,0 +1,1 @@
+"""One file per subcommand, imported when it is called."""

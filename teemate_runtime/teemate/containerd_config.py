@@ -1,0 +1,92 @@
+"""config.toml with and without TeeMate's runtime. Pure: text in, text out.
+
+The file is edited as text, so that its comments stay: our part is one block between two marks, at the end. What the
+text means before and after is asked of a TOML parser.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from teemate_runtime.teemate.errors import CommandError
+
+NAME = "teemate"
+BEGIN = "# BEGIN teemate: written by `teemate configure containerd`\n"
+END = "# END teemate\n"
+_BLOCK = re.compile(r"\n?" + re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+# Version of the file -> the plug-in that holds the runtimes of Kubernetes' containers.
+_PLUGIN = {2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime"}
+
+
+def with_runtime(text: str, *, file: Path, program: Path, new_version: int) -> str:
+    """`new_version`: of the file, if there is none yet."""
+    base = without_runtime(text, file=file) or f"version = {new_version}\n"
+    config = _parse(base, file)
+    version = config.get("version", 1)
+    plugin = _PLUGIN.get(version)
+    if plugin is None:
+        raise CommandError(
+            f"{file} has version {version}",
+            cause="only versions 2 (containerd 1.x) and 3 (containerd 2.x) are known here",
+            remedy="convert it: `containerd config migrate`",
+        )
+    runtimes = _runtimes(config, plugin)
+    if NAME in runtimes:
+        raise CommandError(
+            f"{file} has a runtime {NAME} that this command did not write", remedy="remove it, or edit it by hand"
+        )
+    systemd = runtimes.get("runc", {}).get("options", {}).get("SystemdCgroup", False)
+    result = base.rstrip("\n") + "\n\n" + _block(plugin, program=program, systemd=systemd is True)
+    try:
+        extended = tomllib.loads(result)
+    except tomllib.TOMLDecodeError as error:
+        remedy = f'write its plug-ins as tables, [plugins."{plugin}"], or edit it by hand'
+        raise CommandError(f"{file} cannot be extended", cause=str(error), remedy=remedy) from None
+    assert NAME in _runtimes(extended, plugin)
+    return result
+
+
+def without_runtime(text: str, *, file: Path) -> str:
+    _parse(text, file)
+    return _BLOCK.sub("", text)
+
+
+def _block(plugin: str, *, program: Path, systemd: bool) -> str:
+    table = f'plugins."{plugin}".containerd.runtimes.{NAME}'
+    return (
+        f"{BEGIN}[{table}]\n"
+        '  runtime_type = "io.containerd.runc.v2"\n'
+        '  pod_annotations = ["io.teemate.*"]\n'
+        '  container_annotations = ["io.teemate.*"]\n'
+        f"  [{table}.options]\n"
+        f"    BinaryName = {_quoted(str(program))}\n"
+        f"    SystemdCgroup = {'true' if systemd else 'false'}\n"
+        f"{END}"
+    )
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _runtimes(config: dict[str, Any], plugin: str) -> dict[str, Any]:
+    value: Any = config
+    for key in ("plugins", plugin, "containerd", "runtimes"):
+        value = value.get(key, {}) if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _parse(text: str, file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise CommandError(f"{file} is not valid TOML", cause=str(error), remedy="correct it first") from None
+
+
+def cri_is_disabled(text: str, *, file: Path) -> bool:
+    """Debian's docker packages and docker's own disable it: then only ctr and dockerd can use containerd."""
+    disabled = _parse(text, file).get("disabled_plugins", [])
+    return isinstance(disabled, list) and any(str(name).endswith("cri") for name in disabled)
