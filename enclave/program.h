@@ -42,6 +42,14 @@ long program_check_elf(const struct program_file *file, const char *name, struct
 /* Copy the path of the interpreter to host_buffer(). 0 or -errno, logged as above. */
 long program_interpreter_path(const struct program_file *file, const char *name, const struct elf_file *elf);
 
+/* The first bytes of the path in host_buffer(), for messages. */
+void program_copy_name(char name[PROGRAM_NAME_SIZE]);
+
+#define EXIT_NOT_EXECUTABLE 126
+
+/* Say why a program does not start, and end. `interpreter`: the one of its interpreters that is to blame, or NULL. */
+_Noreturn void program_refuse(const char *path, const char *interpreter, long error);
+
 /* Load the segments. Returns what to add to the file's addresses, or -errno. */
 long elf_load(struct compartment *compartment, const struct program_file *file, const struct elf_file *elf);
 

@@ -60,6 +60,12 @@ long program_open(struct program_file *file, struct script_line *line, int direc
     return result < 0 ? result : 0;
 }
 
+void program_copy_name(char name[PROGRAM_NAME_SIZE])
+{
+    memcpy(name, host_buffer(), PROGRAM_NAME_SIZE - 1);
+    name[PROGRAM_NAME_SIZE - 1] = 0;
+}
+
 void program_close(const struct program_file *file)
 {
     host_syscall(__NR_close, (uint64_t)file->fd, 0, 0, 0, 0, 0);

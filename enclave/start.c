@@ -18,45 +18,12 @@
 #include "string.h"
 #include "thread.h"
 
-#define EXIT_NOT_FOUND 127
-#define EXIT_NOT_EXECUTABLE 126
-
 /* Between the stack and what may be mapped below it, as Linux's stack_guard_gap. */
 #define STACK_GUARD_SIZE 0x100000
 /* Above the stack: so that running over its end does not reach the next compartment. */
 #define STACK_MARGIN 0x10000
 /* The deepest part of the stack that any program's start touches. */
 #define STACK_COMMIT_SIZE 0x8000
-
-static _Noreturn void refuse(const char *path, long error)
-{
-    const char *why;
-    switch (error) {
-    case -ENOEXEC: /* the reason has been logged, unless it is the script's first line */
-        why = "it has no format that can be run";
-        break;
-    case -ENOENT:
-        why = "no such file, or the interpreter that it names does not exist";
-        break;
-    case -EACCES:
-        why = "permission denied (it must be a readable, executable file)";
-        break;
-    case -ELOOP:
-        why = "too many symbolic links, or scripts that interpret each other";
-        break;
-    case -E2BIG:
-        why = "its arguments and environment are too large";
-        break;
-    case -ENOMEM:
-        why = "it does not fit the memory that its pool allows; raise the pool's `memory`";
-        break;
-    default:
-        host_log(0, "cannot run %s: error %ld", path, -error);
-        host_exit_group(EXIT_NOT_EXECUTABLE);
-    }
-    host_log(0, "cannot run %s: %s", path, why);
-    host_exit_group(error == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
-}
 
 static _Noreturn void refuse_block(const char *fault)
 {
@@ -110,12 +77,12 @@ static void make_stack(struct compartment *compartment, const struct start_block
     long result = memory_map_anonymous(compartment, low, STACK_SIZE, PROT_READ | PROT_WRITE,
                                        MAP_PRIVATE | MAP_STACK | MAP_FIXED, VMA_STACK);
     if (result < 0)
-        refuse("the program", result);
+        program_refuse("the program", NULL, result);
     compartment->memory.map_high = low - STACK_GUARD_SIZE;
     compartment->start_stack_low = low;
     compartment->start_stack_high = high;
     if (strings_size > STACK_SIZE / 4)
-        refuse("the program", -E2BIG);
+        program_refuse("the program", NULL, -E2BIG);
     uint64_t commit = PAGE_ALIGN_UP(strings_size) + STACK_COMMIT_SIZE;
     host_commit(high - commit - compartment->base, commit);
 
@@ -166,23 +133,24 @@ static void prepend_script(struct program_arguments *arguments, const struct scr
 /* Open the program, by way of scripts' interpreters. Returns the path that was opened in the end. */
 static const char *open_program(struct program_file *file, struct program_arguments *arguments)
 {
-    uint64_t path = arguments->path;
+    const char *program = (const char *)arguments->path, *path = program;
     for (int depth = 0;; depth++) {
         struct script_line line;
-        size_t size = strlen((const char *)path) + 1;
-        if (size > PATH_SIZE)
-            refuse((const char *)path, -ENAMETOOLONG);
-        memcpy(host_buffer(), (const void *)path, size);
-        long result = program_open(file, &line, AT_FDCWD, 0);
+        size_t size = strlen(path) + 1;
+        long result = size > PATH_SIZE ? -ENAMETOOLONG : 0;
+        if (!result) {
+            memcpy(host_buffer(), path, size);
+            result = program_open(file, &line, AT_FDCWD, 0);
+        }
         if (result)
-            refuse((const char *)path, result);
+            program_refuse(program, depth ? path : NULL, result);
         if (!file->is_script)
-            return (const char *)path;
+            return path;
         program_close(file);
         if (depth == SCRIPT_DEPTH_MAX)
-            refuse((const char *)arguments->path, -ELOOP);
-        prepend_script(arguments, &line, path);
-        path = arguments->prefix[0];
+            program_refuse(program, NULL, -ELOOP);
+        prepend_script(arguments, &line, (uint64_t)path);
+        path = (const char *)arguments->prefix[0];
     }
 }
 
@@ -232,7 +200,7 @@ static void load(struct compartment *compartment, const struct program_file *fil
         host_exit_group(EXIT_NOT_EXECUTABLE);
     long bias = elf_load(compartment, file, &elf);
     if (bias < 0)
-        refuse(path, bias);
+        program_refuse(path, NULL, bias);
     image->start = (uint64_t)bias + elf.entry;
     if (interpreter) {
         image->interpreter_address = (uint64_t)bias + elf.low;
@@ -254,15 +222,17 @@ static void load_all(struct compartment *compartment, const struct program_file 
 {
     struct program_file interpreter;
     struct script_line line;
+    char name[PROGRAM_NAME_SIZE];
     load(compartment, file, path, image, 0);
     if (!image->interpreter_address)
         return;
+    program_copy_name(name);
     long result = program_open(&interpreter, &line, AT_FDCWD, 0);
     if (!result && interpreter.is_script)
         result = -ENOEXEC;
     if (result)
-        refuse(path, result);
-    load(compartment, &interpreter, "its dynamic linker", image, 1);
+        program_refuse(path, name, result);
+    load(compartment, &interpreter, name, image, 1);
     program_close(&interpreter);
 }
 
@@ -291,7 +261,7 @@ _Noreturn void program_start(struct thread *self)
 
     long stack = stack_build(compartment, &arguments, &image);
     if (stack < 0)
-        refuse(path, stack);
+        program_refuse(path, NULL, stack);
     compartment->start_arguments = (uint64_t)stack;
     const struct registers registers = {
         .rip = image.start,

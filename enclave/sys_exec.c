@@ -19,11 +19,6 @@ struct packing {
     uint64_t size;
 };
 
-static void put_path(const char *path)
-{
-    memcpy(host_buffer(), path, strlen(path) + 1);
-}
-
 /* Is what host_buffer() names a program that can be run? `name` is for messages. */
 static long check_program(const char *name, int directory_fd, uint32_t open_flags)
 {
@@ -39,7 +34,7 @@ static long check_program(const char *name, int directory_fd, uint32_t open_flag
         program_close(&file);
         if (depth == SCRIPT_DEPTH_MAX)
             return -ELOOP;
-        put_path(line.interpreter);
+        memcpy(host_buffer(), line.interpreter, sizeof line.interpreter);
         open_flags = 0;
     }
     /* No ELF file: a shell reads it as a script of its own then, and expects no message. */
@@ -101,13 +96,6 @@ static long execute(long path_size, uint64_t argv, uint64_t envp)
     return host_execve((uint32_t)argument_count, (uint32_t)environment_count, packing.size);
 }
 
-/* The first bytes of a path in the host's buffer, for messages. */
-static void copy_name(char name[PROGRAM_NAME_SIZE])
-{
-    memcpy(name, host_buffer(), PROGRAM_NAME_SIZE - 1);
-    name[PROGRAM_NAME_SIZE - 1] = 0;
-}
-
 long sys_execve(struct syscall *call)
 {
     char name[PROGRAM_NAME_SIZE];
@@ -115,7 +103,7 @@ long sys_execve(struct syscall *call)
     long size = proc_view_put_path(call->compartment, host_buffer(), path, PATH_SIZE);
     if (size <= 0)
         return size ? size : -ENOENT;
-    copy_name(name);
+    program_copy_name(name);
     long result = check_program(name, AT_FDCWD, 0);
     if (result)
         return result;
@@ -179,7 +167,7 @@ long sys_execveat(struct syscall *call)
             return size ? size : -ENOENT;
         if (pass)
             return execute(size, call->args[2], call->args[3]);
-        copy_name(name);
+        program_copy_name(name);
         long result = check_program(name, AT_FDCWD, flags & AT_SYMLINK_NOFOLLOW && first ? O_NOFOLLOW : 0);
         if (result)
             return result;
