@@ -6,6 +6,7 @@ replaced; its compartment was not scrubbed.
 
 import asyncio
 import ctypes
+import fcntl
 import logging
 import os
 import signal
@@ -97,37 +98,17 @@ class Janitor:
     def _start(self) -> socket.socket:
         if self._socket is not None:
             return self._socket
+        # By descriptor: the unprivileged child might not be able to walk the path.
+        mate_fd = _open_above(self._mate, _CHANNEL_FD)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        daemon = os.getpid()
-
-        def prepare() -> None:
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != daemon:
-                os._exit(1)
-            if theirs.fileno() == _CHANNEL_FD:
-                os.set_inheritable(_CHANNEL_FD, True)
-            else:
-                os.dup2(theirs.fileno(), _CHANNEL_FD)
-
-        # It runs code in compartments that a container has written to: without our rights. Nothing else than
-        # the channel is inherited, everything of the daemon's being close-on-exec.
-        unprivileged = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         try:
-            self._process = subprocess.Popen(
-                [os.fspath(self._mate), "janitor"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                close_fds=False,
-                cwd="/",
-                env={},
-                preexec_fn=prepare,
-                **unprivileged,  # type: ignore[call-overload]
-            )
+            self._process = _spawn(mate_fd, theirs.fileno())
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
+            os.close(mate_fd)
         ours.setblocking(False)
         self._socket = ours
         asyncio.get_running_loop().add_reader(ours.fileno(), self._readable)
@@ -145,7 +126,8 @@ class Janitor:
             if message.type is not AttachType.SCRUBBED or self._current is None:
                 raise ProtocolError(f"unexpected {message.type.name} from the janitor")
             if message.status:
-                raise ProtocolError(f"the janitor could not scrub: {error_of(message)}")
+                self._finish(None, f"the janitor could not scrub: {error_of(message)}")
+                return
             pages = unpack_scrubbed(message.body)
         except BlockingIOError:
             return
@@ -192,3 +174,41 @@ class Janitor:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+def _open_above(path: Path, number: int) -> int:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, number + 1)
+    finally:
+        os.close(fd)
+
+
+def _spawn(mate_fd: int, channel_fd: int) -> subprocess.Popen[bytes]:
+    """It runs code in compartments that a container has written to: without our rights, and with one descriptor."""
+    daemon = os.getpid()
+
+    def prepare() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != daemon:
+            os._exit(1)
+        os.set_inheritable(mate_fd, True)  # a script could not be opened by its interpreter otherwise
+        if channel_fd == _CHANNEL_FD:
+            os.set_inheritable(channel_fd, True)
+        else:
+            os.dup2(channel_fd, _CHANNEL_FD)
+
+    user = _NOBODY if os.geteuid() == 0 else None
+    return subprocess.Popen(
+        ["mate", "janitor"],
+        executable=f"/proc/self/fd/{mate_fd}",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        close_fds=False,  # everything of ours is close-on-exec
+        cwd="/",
+        env={},
+        preexec_fn=prepare,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+    )
