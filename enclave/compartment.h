@@ -16,6 +16,7 @@
 #include "spinlock.h"
 
 #define PATH_SIZE 4096
+#define PATCH_CACHE_SIZE 256
 
 enum compartment_state {
     COMPARTMENT_FRESH = 0, /* measured zero: no program yet */
@@ -46,6 +47,7 @@ struct compartment {
     uint32_t flags;         /* START_* */
     uint64_t hwcap, hwcap2, xsave_size, xfrm;
     struct spinlock thread_lock; /* slot allocation */
+    uint32_t thread_limit_logged;
     uint32_t exiting;            /* exit_group has begun */
     uint32_t slots_used;         /* slots below this have been entered since the last scrub */
     uint32_t threads_alive;      /* that have not begun to exit, under thread_lock */
@@ -60,8 +62,9 @@ struct compartment {
     struct signal_action actions[SIGNAL_COUNT + 1];
     uint64_t process_pending; /* see signal.h */
 
-    struct spinlock patch_lock;
-    uint64_t trampoline_next; /* address of the first free trampoline byte */
+    struct spinlock patch_lock;   /* only ever tried: held across OCALL_PROTECT */
+    uint64_t trampoline_next;     /* address of the first free trampoline byte, 0 before the first */
+    uint64_t unpatchable[PATCH_CACHE_SIZE]; /* sites looked at in vain, by hash */
 
     struct spinlock cpuid_lock;
     struct cpuid_entry cpuid[64];

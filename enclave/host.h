@@ -43,10 +43,21 @@ long host_sigaction(uint32_t signal, uint32_t disposition, uint64_t flags);
 void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 long host_execve(uint32_t argument_count, uint32_t environment_count, uint64_t strings_size);
 long host_vfork(void);
-_Noreturn void host_scrubbed(uint64_t page_count);
 
-/* printf subset: %s %d %u %x %lx %lu %ld. One line, truncated at 512 bytes. level as in ocall_log. */
+/*
+ * printf subset: %s %d %u %x %lx %lu %ld. One line, truncated at 512 bytes. level as in ocall_log.
+ * Overwrites the start of host_buffer().
+ */
 void host_log(uint32_t level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* At an entry that starts something: take over the copy buffer that the exchange names. 0 if it is unusable. */
+struct thread;
+int host_attach(struct thread *self);
+
+/* entry.S: leave with what the exchange asks for. */
+void enclave_ocall(void);
+_Noreturn void enclave_exit_thread(void); /* and free this slot */
+_Noreturn void enclave_leave(void);       /* for good, but the slot stays taken */
 
 /* Does [address, address + size) lie wholly outside / inside ELRANGE? Overflow: neither. */
 int outside_enclave(uint64_t address, uint64_t size);

@@ -59,6 +59,13 @@ int signal_deliverable(const struct thread *self);
  */
 int signal_deliver(struct thread *self, struct registers *registers, long result);
 
+/*
+ * Take the next signal of the set out of the queue. Returns its number, or 0. Faults come first, then the
+ * lowest number, as in Linux.
+ */
+struct signal_info;
+int signal_dequeue(struct thread *self, uint64_t set, struct signal_info *info);
+
 /* A synchronous fault of the program at the given address: handler frame or death by default action. */
 void signal_fault(struct thread *self, struct registers *registers, int signal, int code, uint64_t address);
 

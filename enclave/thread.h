@@ -33,7 +33,7 @@
 #define THREAD_REGISTERS (THREAD_XSAVE - REGISTERS_SIZE)
 
 /* struct registers */
-#define REGISTERS_RAX 112
+#define REGISTERS_R10 40
 #define REGISTERS_RFLAGS 120
 #define REGISTERS_RIP 128
 #define REGISTERS_SIZE 144
@@ -42,10 +42,19 @@
 #define EXCHANGE_SIGNAL_PENDING 36
 #define EXCHANGE_SIZE_MAX 0x4000 /* more than it has: what must lie outside ELRANGE */
 
+/* enum ecall and enum ocall for assembly */
+#define ENTRY_START 1
+#define ENTRY_START_THREAD 2
+#define ENTRY_OCALL_RETURN 3
+#define ENTRY_SCRUB 4
+#define ENTRY_REFUSED 20
+
 /* x87, SSE, AVX, AVX-512: what the LibOS saves. Nothing else may be in use in the enclave. */
 #define XFRM_SUPPORTED 0xe7
 #define RFLAGS_DF 0x400
 #define RFLAGS_AC 0x40000
+
+#define NO_SYSCALL -1 /* syscall_number */
 
 /* enum thread_state */
 #define THREAD_STATE_FREE 0
@@ -65,7 +74,12 @@ struct registers {
     uint64_t rflags, rip, rsp;
 };
 
-enum thread_state { THREAD_FREE = 0, THREAD_STARTING = 1, THREAD_RUNNING = 2 };
+enum thread_state {
+    THREAD_FREE = 0,
+    THREAD_STARTING = 1, /* prepared by clone: ECALL_START_THREAD may enter */
+    THREAD_RUNNING = 2,
+    THREAD_CLAIMED = 3, /* clone is preparing it */
+};
 
 struct thread {
     struct thread *self;
@@ -89,10 +103,13 @@ struct thread {
     uint32_t slot;
     uint32_t thread_id; /* host thread id, == Linux TID */
     uint64_t clear_child_tid;
-    uint64_t robust_list, robust_list_size;
+    uint64_t robust_list;
+    struct registers start_registers; /* for THREAD_STARTING */
     uint64_t parent_tid, child_tid; /* for THREAD_STARTING: where to write the thread id, or 0 */
-    uint32_t dying;                 /* a fault of the LibOS itself is being reported */
-    uint32_t trapped_site;          /* the system call came by #UD: consider patching */
+    uint32_t dying;                 /* faults of the LibOS itself, which it is reporting */
+    struct {
+        uint64_t vector, error, address;
+    } fault; /* the last one, as sigcontext shows it */
 
     uint64_t signal_mask;    /* what the program believes */
     uint64_t host_mask;      /* what the host was told, see signal_sync_host_mask() */
@@ -106,7 +123,6 @@ struct thread {
 
     uint32_t futex_woken; /* set by the waker, under compartment.futex_lock */
 };
-#define NO_SYSCALL (-1)
 #define SELF_OFFSET(field, value) _Static_assert(offsetof(struct thread, field) == (value), #field)
 SELF_OFFSET(self, THREAD_SELF);
 SELF_OFFSET(syscall_entry, THREAD_SYSCALL_ENTRY);
@@ -127,12 +143,18 @@ SELF_OFFSET(exc_host_rsp, THREAD_EXC_HOST_RSP);
 SELF_OFFSET(host_rsp, THREAD_HOST_RSP);
 SELF_OFFSET(host_rbp, THREAD_HOST_RBP);
 SELF_OFFSET(app_rsp, THREAD_APP_RSP);
-_Static_assert(offsetof(struct registers, rax) == REGISTERS_RAX, "registers.rax");
+_Static_assert(offsetof(struct registers, r10) == REGISTERS_R10, "registers.r10");
 _Static_assert(offsetof(struct registers, rflags) == REGISTERS_RFLAGS, "registers.rflags");
 _Static_assert(offsetof(struct registers, rip) == REGISTERS_RIP, "registers.rip");
 _Static_assert(sizeof(struct registers) == REGISTERS_SIZE, "registers");
 _Static_assert(offsetof(struct exchange, signal_pending) == EXCHANGE_SIGNAL_PENDING, "exchange.signal_pending");
 _Static_assert(sizeof(struct exchange) <= EXCHANGE_SIZE_MAX, "exchange");
+_Static_assert(ENTRY_START == ECALL_START && ENTRY_START_THREAD == ECALL_START_THREAD &&
+                   ENTRY_OCALL_RETURN == ECALL_OCALL_RETURN && ENTRY_SCRUB == ECALL_SCRUB,
+               "enum ecall");
+_Static_assert(ENTRY_REFUSED == OCALL_REFUSED, "enum ocall");
+_Static_assert(offsetof(struct exchange, op) == 0, "exchange.op");
+_Static_assert(THREAD_STATE_FREE == THREAD_FREE && THREAD_STATE_STARTING == THREAD_STARTING, "enum thread_state");
 _Static_assert(XSAVE_SIZE_MAX <= 0x1000, "XSAVE area");
 _Static_assert(sizeof(struct thread) <= THREAD_TCB_SIZE, "struct thread");
 
@@ -150,9 +172,6 @@ static inline struct thread *thread_at(const struct compartment *compartment, ui
 
 /* The thread's block, see layout.h. */
 static inline uint64_t thread_block(const struct thread *thread) { return (uint64_t)thread - THREAD_TCB; }
-
-/* Slots in use. Two threads cannot both see 1. */
-uint32_t thread_count_running(struct compartment *compartment);
 
 /* Begin the program with these registers, on a thread that has no program state yet. */
 _Noreturn void program_enter(struct thread *self, const struct registers *registers);

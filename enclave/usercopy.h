@@ -13,4 +13,15 @@ long copy_from_program(void *to, const void *from, size_t size);
 long copy_to_program(void *to, const void *from, size_t size);
 /* Length without the NUL, -EFAULT, or -ENAMETOOLONG when there is none within size bytes (copied up to there). */
 long copy_string_from_program(char *to, const char *from, size_t size);
+
+/* 0 or -EFAULT. One load. */
+long load_u32_from_program(uint32_t *to, const uint32_t *from);
+/*
+ * Compare and exchange: 0 when *at was *expected and is now desired; 1 when not; -EFAULT. *expected becomes
+ * what was found.
+ */
+long exchange_u32_in_program(uint32_t *at, uint32_t *expected, uint32_t desired);
+
+/* For exception.c: a fault at an address in [start, end) continues at usercopy_fault. */
+extern const char usercopy_start[], usercopy_end[], usercopy_fault[];
 #endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ECALLs at CSSA = 0 that start something; ECALL_OCALL_RETURN is dealt with in entry.S. */
+#include "enter.h"
+#include "host.h"
+#include "thread.h"
+
+static _Noreturn void refuse(struct thread *self)
+{
+    ((volatile struct exchange *)self->exchange)->op = OCALL_REFUSED;
+    enclave_leave();
+}
+
+/* The thread's place in the compartment follows from its own address, which the hardware gave (OGSBASE). */
+static void locate(struct thread *self)
+{
+    uint64_t block = thread_block(self);
+    uint64_t index = (block - ENCLAVE_BASE) / COMPARTMENT_STRIDE - 1;
+    uint64_t base = COMPARTMENT_BASE(index);
+    self->compartment = compartment_at(base);
+    self->compartment->base = base;
+    self->compartment->index = index;
+    self->slot = (block - base - THREADS_OFFSET) / THREAD_STRIDE;
+}
+
+/* Become the one thread that may move the compartment from this state. */
+static int change_state(struct compartment *compartment, uint32_t from, uint32_t to)
+{
+    return __atomic_compare_exchange_n(&compartment->state, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+void enclave_begin(enum ecall ecall, struct thread *self)
+{
+    locate(self);
+    struct compartment *compartment = self->compartment;
+    if (!host_attach(self))
+        refuse(self);
+    switch (ecall) {
+    case ECALL_START:
+        if (self->slot != 0 || !change_state(compartment, COMPARTMENT_FRESH, COMPARTMENT_RUNNING))
+            refuse(self);
+        compartment->slots_used = 1;
+        compartment->threads_alive = 1;
+        self->state = THREAD_RUNNING;
+        program_start(self);
+    case ECALL_START_THREAD:
+        if (compartment->state != COMPARTMENT_RUNNING)
+            refuse(self);
+        self->state = THREAD_RUNNING;
+        thread_start(self);
+    case ECALL_SCRUB:
+        if (self->slot != 0 || !scrub_begin(self))
+            refuse(self);
+        scrub_compartment(self);
+    default:
+        refuse(self);
+    }
+}

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every way into and out of the enclave, and between the program and the LibOS.
+ *
+ *          host                      LibOS (CSSA = 0)                        program
+ *   EENTER START --------> enclave_entry -> enclave_begin -> program_enter ---> runs
+ *   EENTER OCALL_RETURN -> enclave_entry -> back in enclave_ocall               |
+ *                 <------- enclave_ocall        syscall_enter <-----------------| jmp *%gs:8 (patched)
+ *                                               frame_call <--------------------| #UD and faults, by exception.c
+ *                                               program_resume ---------------->|
+ *          host                      LibOS (CSSA = 1)
+ *   EENTER EXCEPTION, SIGNAL, RESET -> exception_entry -> exception_begin, which changes SSA[0] only;
+ *                                      then EEXIT, and the host's ERESUME continues at CSSA = 0
+ *
+ * All of it assumes a hostile host: RSI and RCX are checked before use, RSP and RBP are only ever given back,
+ * flags that change the meaning of code (DF, AC) are cleared, MXCSR and the x87 control word are loaded.
+ */
+#include "include/layout.h"
+#include "include/sgx_arch.h"
+#include "thread.h"
+
+#define FRAME_TO_XSAVE (THREAD_XSAVE - THREAD_REGISTERS)
+#define TCB_TO_FRAME (THREAD_REGISTERS - THREAD_TCB)
+#define TCB_TO_EXCEPTION_STACK (THREAD_EXCEPTION_STACK_TOP - THREAD_TCB)
+
+/* The instruction, a two-byte NOP, and a note of the place for the software model (docs/architecture.md) */
+.macro ENCLU_SITE
+.Lenclu_\@:
+    .byte 0x0f, 0x01, 0xd7
+    .byte 0x66, 0x90
+    .pushsection .enclu_sites, "", @progbits
+    .quad .Lenclu_\@
+    .popsection
+.endm
+
+/* EEXIT to RBX. RSP and RBP are the host's already; nothing else may say anything about the enclave. */
+.macro EEXIT_CLEARED
+    xor %ecx, %ecx
+    xor %edx, %edx
+    xor %esi, %esi
+    xor %edi, %edi
+    xor %r8d, %r8d
+    xor %r9d, %r9d
+    xor %r10d, %r10d
+    xor %r11d, %r11d
+    xor %r12d, %r12d
+    xor %r13d, %r13d
+    xor %r14d, %r14d
+    xor %r15d, %r15d
+    mov $ENCLU_EEXIT, %eax
+    ENCLU_SITE
+    ud2
+.endm
+
+/* All extended state as after reset: MXCSR 0x1f80, x87 control word 0x37f, registers zero. */
+.macro CLEAR_EXTENDED_STATE
+    mov %gs:THREAD_XFRM, %eax
+    xor %edx, %edx
+    xrstor64 clean_extended_state(%rip)
+.endm
+
+/* Is [RSI, RSI + EXCHANGE_SIZE_MAX) outside ELRANGE and aligned, and RCX outside? */
+.macro CHECK_HOST_POINTERS scratch, scratch2, bad
+    test $7, %sil
+    jnz \bad
+    movabs $(ENCLAVE_BASE - EXCHANGE_SIZE_MAX), \scratch
+    mov %rsi, \scratch2
+    sub \scratch, \scratch2
+    movabs $(ELRANGE_SIZE_MAX + EXCHANGE_SIZE_MAX), \scratch
+    cmp \scratch, \scratch2
+    jb \bad
+    movabs $ENCLAVE_BASE, \scratch
+    mov %rcx, \scratch2
+    sub \scratch, \scratch2
+    movabs $ELRANGE_SIZE_MAX, \scratch
+    cmp \scratch, \scratch2
+    jb \bad
+.endm
+
+/* Needs a stack. A set AC would make unaligned accesses fault. */
+.macro CLEAR_FLAGS
+    cld
+    pushfq
+    testl $RFLAGS_AC, (%rsp)
+    lea 8(%rsp), %rsp
+    jz .Lflags_clear_\@
+    pushq $2
+    popfq
+.Lflags_clear_\@:
+.endm
+
+    .section .text.entry, "ax", @progbits
+
+/* RAX = CSSA, RBX = TCS, RCX = where to EEXIT to, RDI = enum ecall, RSI = exchange, RDX = argument */
+    .globl enclave_entry
+    .type enclave_entry, @function
+enclave_entry:
+    test %eax, %eax
+    jnz exception_entry
+    cmp $ENTRY_OCALL_RETURN, %edi
+    jne entry_begin
+
+    CHECK_HOST_POINTERS %r8, %r9, entry_unusable
+    xor %r8d, %r8d
+    xchg %r8, %gs:THREAD_OCALL_RSP
+    test %r8, %r8
+    jz entry_refused
+    mov %rsp, %gs:THREAD_HOST_RSP
+    mov %rbp, %gs:THREAD_HOST_RBP
+    mov %rcx, %gs:THREAD_EXIT_TARGET
+    mov %rsi, %gs:THREAD_EXCHANGE
+    mov %r8, %rsp
+    CLEAR_FLAGS
+    mov %gs:THREAD_APP_FSBASE, %rax
+    wrfsbase %rax
+    mov %gs:THREAD_XFRM, %eax
+    xor %edx, %edx
+    mov %gs:THREAD_FRAME, %rcx
+    xrstor64 FRAME_TO_XSAVE(%rcx)
+    /* Signals that came while we were outside are only queued: see docs/architecture.md. */
+    cmpl $0, EXCHANGE_SIGNAL_PENDING(%rsi)
+    je 1f
+    movl $1, %gs:THREAD_PENDING
+1:
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    ret
+
+/* START, START_THREAD, SCRUB: nothing on the LibOS stack is needed any more, or the ECALL is refused. */
+entry_begin:
+    CHECK_HOST_POINTERS %r8, %r9, entry_unusable
+    mov %gs:THREAD_STATE, %r8d
+    mov $THREAD_STATE_FREE, %r9d
+    cmp $ENTRY_START, %edi
+    je 1f
+    mov $THREAD_STATE_STARTING, %r9d
+    cmp $ENTRY_START_THREAD, %edi
+    je 1f
+    /* the thread is outside (its TCS was free), so whatever its state: it ends here */
+    mov %r8d, %r9d
+    cmp $ENTRY_SCRUB, %edi
+    jne entry_refused
+1:
+    cmp %r8d, %r9d
+    jne entry_refused
+    rdgsbase %r8
+    mov %r8, THREAD_SELF(%r8)
+    mov %rsp, THREAD_HOST_RSP(%r8)
+    mov %rbp, THREAD_HOST_RBP(%r8)
+    mov %rcx, THREAD_EXIT_TARGET(%r8)
+    mov %rsi, THREAD_EXCHANGE(%r8)
+    movq $0, THREAD_OCALL_RSP(%r8)
+    lea TCB_TO_FRAME(%r8), %rsp
+    mov %rsp, THREAD_FRAME(%r8)
+    lea syscall_enter(%rip), %rax
+    mov %rax, THREAD_SYSCALL_ENTRY(%r8)
+    CLEAR_FLAGS
+    xor %ecx, %ecx
+    xgetbv
+    and $XFRM_SUPPORTED, %eax
+    mov %rax, THREAD_XFRM(%r8)
+    xor %edx, %edx
+    xrstor64 clean_extended_state(%rip)
+    mov %r8, %rsi
+    xor %ebp, %ebp
+    call enclave_begin /* (ecall, thread) */
+    ud2
+
+/* The host broke the protocol. RSP and RBP are still its own; the TCS stays as it was. */
+entry_refused:
+    movl $ENTRY_REFUSED, (%rsi)
+    mov %rcx, %rbx
+    EEXIT_CLEARED
+
+/* Not even a place to say so or to exit to. */
+entry_unusable:
+    ud2
+
+/* EAX = CSSA = 1 */
+exception_entry:
+    cmp $1, %eax
+    jne entry_unusable
+    CHECK_HOST_POINTERS %r8, %r9, entry_unusable
+    rdgsbase %rax
+    mov %rsp, THREAD_EXC_HOST_RSP(%rax)
+    mov %rbp, THREAD_EXC_HOST_RBP(%rax)
+    mov %rcx, THREAD_EXC_EXIT_TARGET(%rax)
+    lea TCB_TO_EXCEPTION_STACK(%rax), %rsp
+    CLEAR_FLAGS
+    mov %rax, %rdx
+    xor %ebp, %ebp
+    call exception_begin /* (ecall, exchange, thread) */
+    mov %gs:THREAD_EXC_HOST_RSP, %rsp
+    mov %gs:THREAD_EXC_HOST_RBP, %rbp
+    mov %gs:THREAD_EXC_EXIT_TARGET, %rbx
+    EEXIT_CLEARED
+
+/*
+ * void enclave_ocall(void): leave for the OCALL that the exchange describes; returns when the host has
+ * entered again. A set ocall_rsp is what permits that entry.
+ */
+    .text
+    .globl enclave_ocall
+    .type enclave_ocall, @function
+enclave_ocall:
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    rdfsbase %rax
+    mov %rax, %gs:THREAD_APP_FSBASE
+    mov %gs:THREAD_XFRM, %eax
+    xor %edx, %edx
+    mov %gs:THREAD_FRAME, %rcx
+    xsavec64 FRAME_TO_XSAVE(%rcx)
+    xrstor64 clean_extended_state(%rip)
+    mov %rsp, %gs:THREAD_OCALL_RSP
+    mov %gs:THREAD_HOST_RSP, %rsp
+    mov %gs:THREAD_HOST_RBP, %rbp
+    mov %gs:THREAD_EXIT_TARGET, %rbx
+    EEXIT_CLEARED
+
+/*
+ * _Noreturn void enclave_exit_thread(void): the last exit of a thread. From the store on, another thread may
+ * prepare the block for a new one (whose EENTER finds the TCS busy until EEXIT), so it is touched no more.
+ */
+    .globl enclave_exit_thread
+    .type enclave_exit_thread, @function
+enclave_exit_thread:
+    CLEAR_EXTENDED_STATE
+    mov %gs:THREAD_HOST_RSP, %rsp
+    mov %gs:THREAD_HOST_RBP, %rbp
+    mov %gs:THREAD_EXIT_TARGET, %rbx
+    movl $THREAD_STATE_FREE, %gs:THREAD_STATE
+    EEXIT_CLEARED
+
+/* _Noreturn void enclave_leave(void): an exit without return, the thread's state as it is. */
+    .globl enclave_leave
+    .type enclave_leave, @function
+enclave_leave:
+    CLEAR_EXTENDED_STATE
+    mov %gs:THREAD_HOST_RSP, %rsp
+    mov %gs:THREAD_HOST_RBP, %rbp
+    mov %gs:THREAD_EXIT_TARGET, %rbx
+    EEXIT_CLEARED
+
+/*
+ * _Noreturn void scrub_block_and_leave(uint64_t block): erase the thread block that we run on, as the last
+ * thing in the enclave. What EEXIT needs is kept in registers.
+ */
+.macro ERASE from, size
+    lea \from(%rdx), %rdi
+    mov $(\size), %ecx
+    rep stosb
+.endm
+    .globl scrub_block_and_leave
+    .type scrub_block_and_leave, @function
+scrub_block_and_leave:
+    mov %rdi, %r8
+    CLEAR_EXTENDED_STATE
+    mov %r8, %rdx
+    mov %gs:THREAD_HOST_RSP, %rsp
+    mov %gs:THREAD_HOST_RBP, %rbp
+    mov %gs:THREAD_EXIT_TARGET, %rbx
+    xor %eax, %eax
+    ERASE THREAD_SSA, (SSA_FRAMES * SSA_FRAME_SIZE)
+    ERASE THREAD_TCB, THREAD_TCB_SIZE
+    ERASE THREAD_EXCEPTION_STACK, (THREAD_EXCEPTION_STACK_TOP - THREAD_EXCEPTION_STACK)
+    ERASE THREAD_STACK, (THREAD_STACK_TOP - THREAD_STACK)
+    EEXIT_CLEARED
+
+/* A patched site: RCX = return address, RAX = number. Nothing but RCX has changed since the program's code. */
+    .globl syscall_enter
+    .type syscall_enter, @function
+syscall_enter:
+    mov %rsp, %gs:THREAD_APP_RSP
+    mov %gs:THREAD_FRAME, %rsp
+    lea REGISTERS_SIZE(%rsp), %rsp
+    pushq %gs:THREAD_APP_RSP
+    push %rcx
+    pushfq
+    push %rax
+    push %rbp
+    push %rbx
+    push %rcx
+    push %rdx
+    push %rsi
+    push %rdi
+    push %r8
+    push %r9
+    push %r10
+    pushq REGISTERS_RFLAGS-REGISTERS_R10(%rsp) /* R11 = flags, as SYSCALL does; R10 was pushed last */
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    mov %rax, %gs:THREAD_SYSCALL_NUMBER
+    testl $(RFLAGS_DF | RFLAGS_AC), REGISTERS_RFLAGS(%rsp)
+    jz 1f
+    pushq $2
+    popfq
+1:
+    mov %rsp, %rdi
+    xor %ebp, %ebp
+    call syscall_entry
+    jmp program_resume
+
+/* exception.c: the frame is filled; call RAX(RDI, RSI, RDX, RCX) and return to the program. */
+    .globl frame_call
+    .type frame_call, @function
+frame_call:
+    mov %gs:THREAD_FRAME, %rsp
+    xor %ebp, %ebp
+    call *%rax
+    jmp program_resume
+
+/* _Noreturn void program_enter(struct thread *self, const struct registers *registers) */
+    .globl program_enter
+    .type program_enter, @function
+program_enter:
+    mov THREAD_FRAME(%rdi), %rdi
+    mov %rdi, %rdx
+    mov $(REGISTERS_SIZE / 8), %ecx
+    rep movsq
+    mov %rdx, %rsp
+    movq $NO_SYSCALL, %gs:THREAD_SYSCALL_NUMBER
+    jmp program_resume
+
+exit_pending:
+    mov %rsp, %rdi
+    call program_exit_pending
+
+/*
+ * Back to the program with the registers of the frame. A signal that interrupts [program_resume,
+ * program_resume_end) starts it again from the top (exception.c): the frame is still whole.
+ */
+    .globl program_resume
+    .type program_resume, @function
+program_resume:
+    mov %gs:THREAD_FRAME, %rsp
+    cmpl $0, %gs:THREAD_PENDING
+    jne exit_pending
+    mov REGISTERS_RIP(%rsp), %rax
+    mov %rax, %gs:THREAD_RETURN_RIP
+    testl $(RFLAGS_DF | RFLAGS_AC), REGISTERS_RFLAGS(%rsp)
+    jnz 1f
+    /* the arithmetic flags without POPFQ, which takes four times as long: OF by an overflow, the rest by SAHF */
+    movzbl REGISTERS_RFLAGS(%rsp), %ecx
+    movzbl REGISTERS_RFLAGS+1(%rsp), %eax
+    and $8, %al
+    mov %cl, %ah
+    add $0x78, %al
+    sahf
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rdi
+    pop %rsi
+    pop %rdx
+    pop %rcx
+    pop %rbx
+    pop %rbp
+    pop %rax
+    mov 16(%rsp), %rsp
+    jmp *%gs:THREAD_RETURN_RIP
+1:
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rdi
+    pop %rsi
+    pop %rdx
+    pop %rcx
+    pop %rbx
+    pop %rbp
+    pop %rax
+    popfq
+    mov 8(%rsp), %rsp
+    jmp *%gs:THREAD_RETURN_RIP
+    .globl program_resume_end
+program_resume_end:
+
+/*
+ * void extended_state_save(void *area, uint64_t xfrm): standard format, as a signal frame holds it.
+ * XSAVE leaves alone the header's XCOMP_BV and reserved fields and the old bits of XSTATE_BV, so clear it.
+ */
+    .globl extended_state_save
+    .type extended_state_save, @function
+extended_state_save:
+    xor %eax, %eax
+    mov %rax, 512(%rdi)
+    mov %rax, 520(%rdi)
+    mov %rax, 528(%rdi)
+    mov %rax, 536(%rdi)
+    mov %rax, 544(%rdi)
+    mov %rax, 552(%rdi)
+    mov %rax, 560(%rdi)
+    mov %rax, 568(%rdi)
+    mov %esi, %eax
+    xor %edx, %edx
+    xsave64 (%rdi)
+    ret
+
+/* void extended_state_restore(const void *area, uint64_t xfrm): #GP if the area's header or MXCSR is bad */
+    .globl extended_state_restore
+    .type extended_state_restore, @function
+extended_state_restore:
+    mov %esi, %eax
+    xor %edx, %edx
+    xrstor64 (%rdi)
+    ret
+
+    .section .rodata, "a", @progbits
+    .balign 64
+clean_extended_state:
+    .zero 24
+    .long 0x1f80 /* MXCSR is loaded even though XSTATE_BV says that SSE is in its initial state */
+    .long 0
+    .zero 480
+    .zero 64
+    .section .note.GNU-stack, "", @progbits

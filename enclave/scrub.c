@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The end of a compartment's tenant. Its process is dead; the host's janitor first lets every interrupted
+ * thread leave (ECALL_RESET), then has slot 0 erase all that the tenant may have left (ECALL_SCRUB). Afterwards the
+ * compartment is as it was measured: zero.
+ */
+#include "enter.h"
+#include "host.h"
+#include "string.h"
+
+#define PAGES(size) ((size) / PAGE_SIZE)
+
+/* No thread that is outside in an OCALL may come back: from now on the entry refuses it. */
+static void forbid_return(struct compartment *compartment)
+{
+    compartment->state = COMPARTMENT_SCRUBBING;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void thread_reset(struct thread *self)
+{
+    volatile struct exchange *exchange = self->exchange;
+    uint64_t index = (thread_block(self) - ENCLAVE_BASE) / COMPARTMENT_STRIDE - 1;
+    forbid_return(compartment_at(COMPARTMENT_BASE(index)));
+    self->ocall_rsp = 0;
+    exchange->exception_op = OCALL_RESET_DONE;
+    exchange->op = OCALL_RESET_DONE;
+    enclave_exit_thread();
+}
+
+/*
+ * A thread that is neither outside in an OCALL nor ended is inside, or was interrupted and not reset: its
+ * SSA frame would outlive the scrub and could be resumed into the next tenant.
+ */
+int scrub_begin(struct thread *self)
+{
+    struct compartment *compartment = self->compartment;
+    forbid_return(compartment);
+    for (uint32_t slot = 0; slot < compartment->slots_used; slot++) {
+        struct thread *thread = thread_at(compartment, slot);
+        if (thread == self)
+            continue;
+        uint64_t outside = __atomic_exchange_n(&thread->ocall_rsp, 0, __ATOMIC_ACQ_REL);
+        if (thread->state == THREAD_RUNNING && !outside)
+            return 0;
+        thread->state = THREAD_FREE;
+    }
+    return 1;
+}
+
+static uint64_t erase(uint64_t start, uint64_t size)
+{
+    memset((void *)start, 0, size);
+    return PAGES(size);
+}
+
+/* All of a thread block that is memory, but for the TCS, which software cannot touch. */
+static uint64_t erase_block(uint64_t block)
+{
+    return erase(block + THREAD_SSA, SSA_FRAMES * SSA_FRAME_SIZE) + erase(block + THREAD_TCB, THREAD_TCB_SIZE) +
+           erase(block + THREAD_EXCEPTION_STACK, THREAD_EXCEPTION_STACK_TOP - THREAD_EXCEPTION_STACK) +
+           erase(block + THREAD_STACK, THREAD_STACK_TOP - THREAD_STACK);
+}
+
+/* The tenant may have been killed while it held any of them. */
+static void break_locks(struct compartment *compartment)
+{
+    struct spinlock *locks[] = {
+        &compartment->memory.lock, &compartment->thread_lock, &compartment->futex_lock, &compartment->fd_lock,
+        &compartment->signal_lock, &compartment->patch_lock,  &compartment->cpuid_lock,
+    };
+    for (unsigned i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
+        spin_unlock(locks[i]);
+}
+
+void scrub_compartment(struct thread *self)
+{
+    struct compartment *compartment = self->compartment;
+    volatile struct exchange *exchange = self->exchange;
+    uint64_t base = compartment->base;
+    uint32_t slots_used = compartment->slots_used;
+
+    break_locks(compartment);
+    uint64_t pages = memory_reset(compartment);
+    if (host_trim(VMAS_OFFSET, APP_OFFSET - VMAS_OFFSET)) { /* our own tables and the trampolines */
+        exchange->op = OCALL_REFUSED;
+        enclave_leave();
+    }
+    for (uint32_t slot = 1; slot < slots_used; slot++)
+        pages += erase_block(THREAD_BLOCK(base, slot));
+    pages += erase(base + HEADER_OFFSET, PAGE_ALIGN_UP(sizeof(struct compartment)));
+
+    exchange->u.scrubbed.page_count = pages;
+    exchange->op = OCALL_SCRUBBED;
+    scrub_block_and_leave(THREAD_BLOCK(base, 0)); /* our own stack is the last of it */
+}

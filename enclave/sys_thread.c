@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads: a clone takes a free TCS of the compartment and a new host thread, whose id is its thread id. */
+#include <asm/prctl.h>
+#include <linux/errno.h>
+#include <linux/sched.h>
+
+#include "enter.h"
+#include "extended_state.h"
+#include "string.h"
+#include "syscall.h"
+#include "sys_process.h"
+
+#define NR_SCHED_YIELD 24
+#define NR_GETTID 186
+#define THREAD_ID_MAX 0x3fffffff
+#define ROBUST_LIST_HEAD_SIZE 24
+#define ADDRESS_LIMIT 0x7ffffffff000UL
+#define HOST_MASK_UNKNOWN (~0UL)
+
+struct clone_request {
+    uint64_t flags, stack_top, parent_tid, child_tid, tls;
+};
+
+static struct thread *claim_slot(struct compartment *compartment)
+{
+    struct thread *found = NULL;
+    spin_lock(&compartment->thread_lock);
+    for (uint32_t slot = 0; slot < compartment->thread_count && !found; slot++) {
+        struct thread *thread = thread_at(compartment, slot);
+        if (__atomic_load_n(&thread->state, __ATOMIC_ACQUIRE) != THREAD_FREE)
+            continue;
+        found = thread;
+        found->state = THREAD_CLAIMED;
+        compartment->threads_alive++;
+        if (compartment->slots_used <= slot)
+            compartment->slots_used = slot + 1;
+    }
+    int log = !found && !compartment->thread_limit_logged;
+    if (log)
+        compartment->thread_limit_logged = 1;
+    spin_unlock(&compartment->thread_lock);
+    if (log)
+        host_log(LOG_WARNING,
+                 "clone: all %u thread slots of this lease are in use (EAGAIN); raise the pool's setting `threads`",
+                 compartment->thread_count);
+    return found;
+}
+
+static void release_slot(struct compartment *compartment, struct thread *child)
+{
+    spin_lock(&compartment->thread_lock);
+    compartment->threads_alive--;
+    child->state = THREAD_FREE;
+    spin_unlock(&compartment->thread_lock);
+}
+
+/* Everything of the child but what its own entry sets up (the part of struct thread before `compartment`). */
+static void prepare(const struct thread *self, struct thread *child, const struct registers *registers,
+                    const struct clone_request *request)
+{
+    uint64_t own = offsetof(struct thread, compartment);
+    memset((char *)child + own, 0, sizeof(*child) - own);
+    child->compartment = self->compartment;
+    child->signal_mask = self->signal_mask;
+    child->host_mask = HOST_MASK_UNKNOWN;
+    child->pending = 0;
+    child->clear_child_tid = request->flags & CLONE_CHILD_CLEARTID ? request->child_tid : 0;
+    child->parent_tid = request->flags & CLONE_PARENT_SETTID ? request->parent_tid : 0;
+    child->child_tid = request->flags & CLONE_CHILD_SETTID ? request->child_tid : 0;
+    child->app_fsbase = request->flags & CLONE_SETTLS ? request->tls : __builtin_ia32_rdfsbase64();
+    child->start_registers = *registers;
+    child->start_registers.rax = 0;
+    if (request->stack_top)
+        child->start_registers.rsp = request->stack_top;
+    extended_state_save(thread_extended_state(child), self->xfrm);
+}
+
+static long clone_thread(struct syscall *call, const struct clone_request *request)
+{
+    uint64_t needed = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM;
+    if ((request->flags & needed) != needed)
+        return -EINVAL;
+    if ((request->flags & (CLONE_FS | CLONE_FILES)) != (CLONE_FS | CLONE_FILES)) {
+        host_log(LOG_WARNING, "clone: threads that do not share files and working directory are not supported (ENOSYS)");
+        return -ENOSYS;
+    }
+    if (request->flags & CLONE_SETTLS && request->tls >= ADDRESS_LIMIT)
+        return -EPERM;
+    struct thread *child = claim_slot(call->compartment);
+    if (!child)
+        return -EAGAIN;
+    prepare(call->thread, child, call->registers, request);
+    uint32_t slot = (thread_block(child) - THREAD_BLOCK(call->compartment->base, 0)) / THREAD_STRIDE;
+    __atomic_store_n(&child->state, THREAD_STARTING, __ATOMIC_RELEASE);
+
+    long result = host_clone_thread(slot);
+    if (result < 0)
+        release_slot(call->compartment, child);
+    return result;
+}
+
+/* Before the program's first instruction in the new thread the ids must be where the parent and it look. */
+static void publish_id(struct thread *self)
+{
+    uint32_t id = self->thread_id;
+    if (self->parent_tid)
+        copy_to_program((void *)self->parent_tid, &id, sizeof(id));
+    if (self->child_tid)
+        copy_to_program((void *)self->child_tid, &id, sizeof(id));
+}
+
+void thread_start(struct thread *self)
+{
+    extended_state_restore(thread_extended_state(self), self->xfrm); /* first: an OCALL overwrites the area */
+    long id = host_syscall(NR_GETTID, 0, 0, 0, 0, 0, 0);
+    if (id <= 0 || id > THREAD_ID_MAX) {
+        host_log(LOG_ERROR, "the host gave no thread id");
+        host_exit_group(1);
+    }
+    self->thread_id = (uint32_t)id;
+    publish_id(self);
+    signal_sync_host_mask(self);
+    __builtin_ia32_wrfsbase64(self->app_fsbase);
+    program_enter(self, &self->start_registers);
+}
+
+long sys_clone(struct syscall *call)
+{
+    struct clone_request request = {
+        .flags = call->args[0],
+        .stack_top = call->args[1],
+        .parent_tid = call->args[2],
+        .child_tid = call->args[3],
+        .tls = call->args[4],
+    };
+    return request.flags & CLONE_THREAD ? clone_thread(call, &request) : sys_clone_process(call);
+}
+
+long sys_clone3(struct syscall *call)
+{
+    struct clone_args args = {0};
+    uint64_t size = call->args[1];
+    if (size < CLONE_ARGS_SIZE_VER0)
+        return -EINVAL;
+    if (copy_from_program(&args, (const void *)call->args[0], size < sizeof(args) ? size : sizeof(args)))
+        return -EFAULT;
+    /* New processes, and what later kernels added: the C libraries fall back to clone */
+    if (!(args.flags & CLONE_THREAD) || args.set_tid || size > sizeof(args))
+        return -ENOSYS;
+    struct clone_request request = {
+        .flags = args.flags,
+        .stack_top = args.stack + args.stack_size,
+        .parent_tid = args.parent_tid,
+        .child_tid = args.child_tid,
+        .tls = args.tls,
+    };
+    return clone_thread(call, &request);
+}
+
+long sys_gettid(struct syscall *call) { return call->thread->thread_id; }
+
+long sys_set_tid_address(struct syscall *call)
+{
+    call->thread->clear_child_tid = call->args[0];
+    return call->thread->thread_id;
+}
+
+long sys_set_robust_list(struct syscall *call)
+{
+    if (call->args[1] != ROBUST_LIST_HEAD_SIZE)
+        return -EINVAL;
+    call->thread->robust_list = call->args[0];
+    return 0;
+}
+
+long sys_get_robust_list(struct syscall *call)
+{
+    struct thread *self = call->thread;
+    uint64_t size = ROBUST_LIST_HEAD_SIZE;
+    if (call->args[0] && call->args[0] != self->thread_id)
+        return -ESRCH; /* the list of another thread is its own business */
+    if (copy_to_program((void *)call->args[1], &self->robust_list, sizeof(self->robust_list)) ||
+        copy_to_program((void *)call->args[2], &size, sizeof(size)))
+        return -EFAULT;
+    return 0;
+}
+
+/* GS is the LibOS's own, as in every SGX runtime. */
+long sys_arch_prctl(struct syscall *call)
+{
+    uint64_t base;
+    switch (call->args[0]) {
+    case ARCH_SET_FS:
+        if (call->args[1] >= ADDRESS_LIMIT)
+            return -EPERM;
+        __builtin_ia32_wrfsbase64(call->args[1]);
+        return 0;
+    case ARCH_GET_FS:
+        base = __builtin_ia32_rdfsbase64();
+        return copy_to_program((void *)call->args[1], &base, sizeof(base));
+    default:
+        return -EINVAL;
+    }
+}
+
+long sys_sched_yield(struct syscall *call)
+{
+    (void)call;
+    return host_syscall(NR_SCHED_YIELD, 0, 0, 0, 0, 0, 0);
+}
