@@ -30,12 +30,12 @@ def primes(limit):
             sieve[n * n::n] = bytes(len(range(n * n, limit + 1, n)))
     return sum(sieve) - 2
 total = 0
-for n in range(600000):
+for n in range(4000000):
     total = (total * 31 + n) % 1000003
 words = {}
-for n in range(150000):
+for n in range(800000):
     words[str(n % 5003)] = words.get(str(n % 5003), 0) + n
-print(primes(1000000), total, len(words))
+print(primes(4000000), total, len(words))
 """
 
 
