@@ -1,0 +1,1 @@
+"""Tests of teemate.ko on Debian's kernels, booted in QEMU."""

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "container.h"
+#include "tests.h"
+
+int main(int count, char **arguments)
+{
+    const char *name = count > 1 ? arguments[1] : "";
+
+    catch_faults();
+    if (!strcmp(name, "construct"))
+        return construct_test();
+    if (!strcmp(name, "lease"))
+        return lease_test();
+    if (!strcmp(name, "end"))
+        return end_test();
+    if (!strcmp(name, "isolation"))
+        return isolation_test();
+    if (!strcmp(name, "accounting"))
+        return accounting_test();
+    if (!strcmp(name, "fuzz") && count == 4)
+        return fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]));
+    if (!strcmp(name, "stress") && count == 3)
+        return stress((unsigned int)atoi(arguments[2]));
+    if (!strcmp(name, "container") && count == 4)
+        return container_main(atoi(arguments[2]), atoi(arguments[3]));
+    fprintf(stderr, "vmtest: unknown phase \"%s\"\n", name);
+    return 2;
+}

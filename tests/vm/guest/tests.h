@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The phases; each returns an exit status. */
+#ifndef TEST_TESTS_H
+#define TEST_TESTS_H
+
+int construct_test(void);
+int lease_test(void);
+int end_test(void);
+int isolation_test(void);
+int accounting_test(void);
+int fuzz(unsigned int steps, unsigned int seed);
+int stress(unsigned int rounds);
+#endif

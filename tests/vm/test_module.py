@@ -1,0 +1,82 @@
+"""teemate.ko on Debian's kernels: one boot for each, every phase of it a test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.vm import enclaves, initramfs, kernels, machine
+from tests.vm.kernels import BUILD, ROOT, Kernel
+
+BOOT_SECONDS = 240
+
+# Refused while a descriptor is open; then gone, and back. A superblock is released a moment after its last file.
+_UNLOAD = """\
+exec 9<>/dev/teemate
+if rmmod teemate; then echo "not ok - unloaded under use"; else echo "ok - unloading under use is refused"; fi
+exec 9>&-
+for try in 1 2 3 4 5; do rmmod teemate 2>/dev/null && break; sleep 0.2; done
+if [ -e /sys/module/teemate ]; then echo "not ok - unload"; else echo "ok - unload"; fi
+insmod /t/teemate.ko && /t/vmtest construct
+"""
+
+PHASES = (
+    ("load", "insmod /t/teemate.ko epc_pages=65536 && ls -l /dev/teemate | grep '^crw-------' && echo 'ok - loaded'"),
+    ("construct", "/t/vmtest construct"),
+    ("lease", "/t/vmtest lease"),
+    ("end", "/t/vmtest end"),
+    ("isolation", "/t/vmtest isolation"),
+    ("accounting", "/t/vmtest accounting"),
+    ("fuzz-1", "/t/vmtest fuzz 10000 1"),
+    ("fuzz-2", "/t/vmtest fuzz 10000 2"),
+    ("stress", "/t/vmtest stress 150"),
+    ("unload", _UNLOAD),
+)
+
+
+@pytest.fixture(scope="session", params=sorted(kernels.META_PACKAGES))
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    if not shutil.which("qemu-system-x86_64"):
+        pytest.skip("qemu-system-x86_64 is not installed (package qemu-system-x86)")
+    return kernels.fetch(request.param)
+
+
+@pytest.fixture(scope="session")
+def console(kernel: Kernel) -> Iterator[machine.Console]:
+    """Everything that the machine printed."""
+    directory = BUILD / "runs" / kernel.series
+    directory.mkdir(parents=True, exist_ok=True)
+    module = kernels.build_module(kernel, ROOT / "kernel_module", "teemate")
+    kernels.run("make", "-s", "-C", ROOT / "tests" / "vm" / "guest", f"OUT={BUILD}")
+    enclave = directory / "standard.enclave"
+    enclaves.write(enclave, enclaves.standard())
+    archive = initramfs.pack(
+        directory,
+        files={
+            "t/vmtest": BUILD / "vmtest",
+            "t/teemate.ko": module,
+            "t/standard.enclave": enclave,
+        },
+        phases=PHASES,
+    )
+    result = machine.boot(kernel.image, archive, timeout=BOOT_SECONDS)
+    Path(directory / "console.txt").write_text(result.text)
+    yield result
+
+
+@pytest.mark.parametrize("name", [name for name, _ in PHASES])
+def test_phase(console: machine.Console, name: str) -> None:
+    phase = console.phases.get(name)
+    assert phase is not None, f"never began:\n{console.text[-3000:]}"
+    output = "\n".join(phase.lines)
+    assert not phase.failures, output
+    assert phase.status == 0, output
+    assert phase.passed, "checked nothing"
+
+
+def test_kernel_does_not_complain(console: machine.Console) -> None:
+    assert console.finished, console.text[-3000:]
+    assert not console.complaints, "\n".join(console.complaints)
