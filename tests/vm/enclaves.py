@@ -36,7 +36,7 @@ def _pattern(first: int, count: int) -> bytes:
 
 
 def standard() -> Blueprint:
-    """Pages 0-3 code, 4-7 data, 8-11 TCS, 16-31 zeros, 32-47 pattern, 64-191 eight private areas of 16 zeros; 16 MiB."""
+    """16 MiB: pages 0-3 code, 4-7 data, 8-15 TCS, 16-31 zeros, 32-47 a pattern, 64-191 eight areas of 16 zeros."""
     tcs = Tcs(ossa=16 * PAGE_SIZE, nssa=2, oentry=0, ogsbase=18 * PAGE_SIZE).pack()
     return Blueprint(
         enclave_size=4096 * PAGE_SIZE,

@@ -51,8 +51,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
         ["nice", "-n", "10", *map(str, command)],
         cwd=cwd,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )
