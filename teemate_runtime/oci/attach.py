@@ -52,6 +52,11 @@ class Connection:
             raise unreachable(path, error) from None
 
     def close(self) -> None:
+        """End it, also for the delegate, which may still hold a copy: the daemon is to see the end now."""
+        try:
+            self.socket.shutdown(_socket.SHUT_RDWR)
+        except OSError:
+            pass  # the daemon has ended it already
         self.socket.close()
 
     def request(

@@ -76,8 +76,12 @@ class Bundle:
     def restore(self) -> None:
         """Give config.json its own bytes (and inode) back."""
         if self._replaced:
-            os.rename(_SAVED, _CONFIG, src_dir_fd=self._directory, dst_dir_fd=self._directory)
             self._replaced = False
+            try:
+                os.rename(_SAVED, _CONFIG, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            except OSError as error:
+                cause = error.strerror or str(error)
+                raise Failure(f"config.json in {self.path} cannot be restored", cause=cause) from None
 
     def _unlink(self, name: str) -> None:
         try:

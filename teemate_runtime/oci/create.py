@@ -28,6 +28,7 @@ def create(context: Context, prepared: Prepared, container: str, wanted_pid_file
         if status:
             raise DelegateFailed(status)
         try:
+            prepared.bundle.restore()
             if prepared.lease:
                 prepared.lease.bind(pid_file.read(path))
         except BaseException as error:
