@@ -248,8 +248,13 @@ void signal_fault(struct thread *self, struct registers *registers, int signal, 
     struct signal_action action = action_of(self, (uint32_t)signal);
     struct signal_info info = {.signal = signal, .code = code, .address = address};
     if (action.handler == HANDLER_DEFAULT || action.handler == HANDLER_IGNORE ||
-        self->signal_mask & SIGNAL_BIT(signal))
-        host_raise_default((uint32_t)signal); /* a fault can be neither ignored nor put off */
+        self->signal_mask & SIGNAL_BIT(signal)) {
+        /* a fault can be neither ignored nor put off */
+        if (self->compartment->flags & START_TRACE_SYSCALLS)
+            host_log(LOG_DEBUG, "[%u] signal %d code %d at %lx, address %lx, stack %lx, return address %lx",
+                     self->thread_id, signal, code, registers->rip, address, registers->rsp, registers->rcx);
+        host_raise_default((uint32_t)signal);
+    }
     enter_handler(self, registers, &action, &info);
 }
 

@@ -11,8 +11,7 @@
 #include "sys_process.h"
 
 #define NR_SCHED_YIELD 24
-#define NR_GETTID 186
-#define THREAD_ID_MAX 0x3fffffff
+#define SPINS_BEFORE_YIELD 500
 #define ROBUST_LIST_HEAD_SIZE 24
 #define ADDRESS_LIMIT 0x7ffffffff000UL
 #define HOST_MASK_UNKNOWN (~0UL)
@@ -65,8 +64,6 @@ static void prepare(const struct thread *self, struct thread *child, const struc
     child->host_mask = HOST_MASK_UNKNOWN;
     child->pending = 0;
     child->clear_child_tid = request->flags & CLONE_CHILD_CLEARTID ? request->child_tid : 0;
-    child->parent_tid = request->flags & CLONE_PARENT_SETTID ? request->parent_tid : 0;
-    child->child_tid = request->flags & CLONE_CHILD_SETTID ? request->child_tid : 0;
     child->app_fsbase = request->flags & CLONE_SETTLS ? request->tls : __builtin_ia32_rdfsbase64();
     child->start_registers = *registers;
     child->start_registers.rax = 0;
@@ -93,34 +90,39 @@ static long clone_thread(struct syscall *call, const struct clone_request *reque
     uint32_t slot = (thread_block(child) - THREAD_BLOCK(call->compartment->base, 0)) / THREAD_STRIDE;
     __atomic_store_n(&child->state, THREAD_STARTING, __ATOMIC_RELEASE);
 
-    long result = host_clone_thread(slot);
-    if (result < 0)
+    long id = host_clone_thread(slot);
+    if (id < 0) {
         release_slot(call->compartment, child);
-    return result;
+        return id;
+    }
+    /* Both ids must be in memory before either thread looks, and must not be written once the child may exit. */
+    uint32_t value = (uint32_t)id;
+    if (request->flags & CLONE_PARENT_SETTID)
+        copy_to_program((void *)request->parent_tid, &value, sizeof(value));
+    if (request->flags & CLONE_CHILD_SETTID)
+        copy_to_program((void *)request->child_tid, &value, sizeof(value));
+    __atomic_store_n(&child->thread_id, value, __ATOMIC_RELEASE);
+    return id;
 }
 
-/* Before the program's first instruction in the new thread the ids must be where the parent and it look. */
-static void publish_id(struct thread *self)
+/* The parent, which learns the id from the host, usually has it before we get here. */
+static void await_id(struct thread *self)
 {
-    uint32_t id = self->thread_id;
-    if (self->parent_tid)
-        copy_to_program((void *)self->parent_tid, &id, sizeof(id));
-    if (self->child_tid)
-        copy_to_program((void *)self->child_tid, &id, sizeof(id));
+    for (uint32_t spins = 1; !__atomic_load_n(&self->thread_id, __ATOMIC_ACQUIRE); spins++) {
+        if (spins % SPINS_BEFORE_YIELD)
+            __builtin_ia32_pause();
+        else
+            host_syscall(NR_SCHED_YIELD, 0, 0, 0, 0, 0, 0);
+    }
 }
 
 void thread_start(struct thread *self)
 {
-    extended_state_restore(thread_extended_state(self), self->xfrm); /* first: an OCALL overwrites the area */
-    long id = host_syscall(NR_GETTID, 0, 0, 0, 0, 0, 0);
-    if (id <= 0 || id > THREAD_ID_MAX) {
-        host_log(LOG_ERROR, "the host gave no thread id");
-        host_exit_group(1);
-    }
-    self->thread_id = (uint32_t)id;
-    publish_id(self);
-    signal_sync_host_mask(self);
+    /* first: an OCALL overwrites where these are kept */
+    extended_state_restore(thread_extended_state(self), self->xfrm);
     __builtin_ia32_wrfsbase64(self->app_fsbase);
+    await_id(self);
+    signal_sync_host_mask(self);
     program_enter(self, &self->start_registers);
 }
 

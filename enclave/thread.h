@@ -101,11 +101,10 @@ struct thread {
     struct compartment *compartment;
     char *host_buffer; /* checked to lie outside ELRANGE, HOST_BUFFER_SIZE bytes */
     uint32_t slot;
-    uint32_t thread_id; /* host thread id, == Linux TID */
+    uint32_t thread_id; /* host thread id, == Linux TID; 0 until clone has it */
     uint64_t clear_child_tid;
     uint64_t robust_list;
     struct registers start_registers; /* for THREAD_STARTING */
-    uint64_t parent_tid, child_tid; /* for THREAD_STARTING: where to write the thread id, or 0 */
     uint32_t dying;                 /* faults of the LibOS itself, which it is reporting */
     struct {
         uint64_t vector, error, address;
