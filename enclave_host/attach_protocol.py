@@ -330,7 +330,8 @@ def receive_packet(sock: socket.socket, *, flags: int = 0) -> tuple[bytes, list[
             descriptors += numbers
         elif kind == socket.SCM_CREDENTIALS:
             sender = struct.unpack_from("<i", content)[0]
-    if received & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    # The space for credentials may have taken descriptors, too.
+    if received & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(descriptors) > DESCRIPTORS_MAX:
         close_all(descriptors)
         raise ProtocolError("packet too long, or with too many descriptors")
     return packet, descriptors, sender

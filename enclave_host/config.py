@@ -13,10 +13,10 @@ import yaml
 
 from enclave_host.attach_protocol import POOL_NAME_SIZE
 from enclave_host.errors import HostError
-from enclave_host.layout import APP_END, APP_OFFSET, THREADS_MAX
+from enclave_host.layout import APP_END, APP_OFFSET, COMPARTMENT_STRIDE, ELRANGE_SIZE_MAX, THREADS_MAX
 from enclave_host.sgx import PAGE_SIZE
 
-COMPARTMENTS_MAX = 1023
+COMPARTMENTS_MAX = ELRANGE_SIZE_MAX // COMPARTMENT_STRIDE - 1
 ENCLAVES_MAX = 1024
 APP_SIZE_MAX = APP_END - APP_OFFSET
 

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
+import functools
+import queue
+import shutil
 import struct
 import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+from enclave_host.config import parse_config
+from enclave_host.daemon import Daemon
 from enclave_host.layout import ENCLAVE_BASE
+from enclave_host.signing_key import GENERATED_NAME, load_signing_key
+
+T = TypeVar("T")
 
 PAGE = 4096
 _TEXT_OFFSET = PAGE
@@ -65,3 +81,94 @@ def write_mate(path: Path) -> Path:
     path.chmod(0o755)
     path.parent.chmod(0o755)
     return path
+
+
+@dataclass
+class RunningDaemon:
+    """A daemon in a thread of this process, with the stand-ins above. `call` runs a function in its loop."""
+
+    directory: Path
+    pools: dict[str, dict[str, object]]
+    daemon: Daemon = field(init=False)
+    loop: asyncio.AbstractEventLoop = field(init=False)
+
+    def __enter__(self) -> RunningDaemon:
+        self.directory.chmod(0o755)
+        self.config = parse_config(
+            {
+                "run_directory": str(self.run_directory),
+                "state_directory": str(self.directory / "state"),
+                "image": str(write_image(self.directory / "libos.elf")),
+                "mate": str(write_mate(self.directory / "mate")),
+                "signing_key": str(shared_key()),
+                "pools": self.pools,
+            }
+        )
+        started: queue.Queue[BaseException | None] = queue.Queue()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)))
+        self._thread.start()
+        error = started.get(timeout=30)
+        if error is not None:
+            self._thread.join()
+            raise error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout=30)
+        assert not self._thread.is_alive()
+
+    @property
+    def run_directory(self) -> Path:
+        return self.directory / "run"
+
+    def set_janitor(self, behaviour: str) -> None:
+        """`crash`, `refuse`, or nothing for a janitor that works."""
+        (self.directory / "behaviour").write_text(behaviour)
+
+    def call(self, function: Callable[[Daemon], T]) -> T:
+        async def run() -> T:
+            return function(self.daemon)
+
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(timeout=30)
+
+    def wait_until(self, condition: Callable[[Daemon], object], *, seconds: float = 15.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.call(condition):
+            assert time.monotonic() < deadline, "the daemon did not reach the state in time"
+            time.sleep(0.01)
+
+    def states(self, pool: str) -> list[str]:
+        """Of all compartments, in order of enclave and index."""
+
+        def collect(daemon: Daemon) -> list[str]:
+            enclaves = daemon.pools.get(pool).enclaves
+            return [c.state.value for key in sorted(enclaves) for c in enclaves[key].compartments]
+
+        return self.call(collect)
+
+    async def _serve(self, started: queue.Queue[BaseException | None]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        try:
+            self.daemon = Daemon(self.config)
+            self.daemon.start()
+        except BaseException as error:
+            started.put(error)
+            return
+        started.put(None)
+        await self._stop.wait()
+        await self.daemon.stop()
+
+
+@functools.cache
+def shared_key() -> Path:
+    """A signing key made once for the whole run: making one takes a second."""
+    directory = Path(tempfile.mkdtemp(prefix="teemate-test-key-"))
+    atexit.register(shutil.rmtree, directory)
+    load_signing_key(configured=None, state_directory=directory)
+    return directory / GENERATED_NAME
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
