@@ -43,8 +43,8 @@ static long move_chunk(const struct transfer *transfer, uint64_t size)
 }
 
 /*
- * After a full chunk, does the kernel go on? A write always does. A read does in a file; in a pipe, a socket or
- * a terminal it returns what there was, and another read could block.
+ * After a full chunk, does the kernel go on? A write always does. A read does in a file and in a device (of which
+ * terminals never fill a chunk); in a pipe or a socket it returns what there was, and another read could block.
  */
 static int goes_on(const struct transfer *transfer)
 {
@@ -55,7 +55,7 @@ static int goes_on(const struct transfer *transfer)
     if (host_syscall(__NR_fstat, transfer->call->args[0], (uint64_t)host_stat, 0, 0, 0, 0))
         return 0;
     uint32_t mode = *(volatile unsigned int *)&host_stat->st_mode;
-    return S_ISREG(mode) || S_ISBLK(mode);
+    return S_ISREG(mode) || S_ISBLK(mode) || S_ISCHR(mode);
 }
 
 static long transfer_all(struct transfer *transfer, struct iovec_cursor *cursor, uint64_t size)
