@@ -18,7 +18,7 @@
 #include "sigstruct.h"
 #include "user_struct.h"
 
-#define ENCLAVE_SIZE_MAX (1ULL << 46)
+#define ENCLAVE_SIZE_MAX BIT_ULL(46)
 #define SSA_FRAME_PAGES_MAX 64
 #define XFRM_X87_SSE 0x3ULL
 #define ATTRIBUTES_ALLOWED (SGX_ATTR_DEBUG | SGX_ATTR_MODE64BIT | SGX_ATTR_KSS)
@@ -156,8 +156,7 @@ static bool secinfo_is_valid(const struct sgx_secinfo *secinfo)
 {
 	u64 permissions = secinfo->flags & SGX_SECINFO_PERMISSION_MASK;
 
-	if (secinfo->flags & SGX_SECINFO_RESERVED_MASK ||
-	    memchr_inv(secinfo->reserved, 0, sizeof(secinfo->reserved)))
+	if (secinfo->flags & SGX_SECINFO_RESERVED_MASK || memchr_inv(secinfo->reserved, 0, sizeof(secinfo->reserved)))
 		return false;
 	switch (secinfo->flags & SGX_SECINFO_PAGE_TYPE_MASK) {
 	case SGX_SECINFO_TCS:

@@ -55,7 +55,7 @@ struct enclave_tcs {
 
 struct teemate_enclave {
 	struct kref ref;
-	struct mutex build_lock;
+	struct mutex build_lock; /* construction */
 
 	/* Under build_lock until the state is INITIALIZED, then constant */
 	enum enclave_state state; /* written with release, read with acquire outside build_lock */
@@ -85,7 +85,7 @@ struct teemate_enclave {
 	struct xarray live;
 	atomic_long_t page_count;
 
-	struct mutex lock;
+	struct mutex lock; /* all that follows */
 	struct list_head leases;
 	unsigned int lease_count;
 	struct rb_root_cached ranges; /* of all leases in the list */

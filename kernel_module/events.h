@@ -13,7 +13,7 @@
  * of a lease can always tell.
  */
 struct event_queue {
-	spinlock_t lock;
+	spinlock_t lock; /* all that follows */
 	struct teemate_event *ring; /* TEEMATE_EVENTS_MAX entries */
 	unsigned int head; /* free-running; where the next event goes */
 	unsigned int tail; /* free-running; the oldest unread event */
