@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mate janitor: the daemon's helper that enters compartments whose process has died.
+ *
+ * Each compartment is entered by a forked worker: the enclave's addresses are fixed, and what a dead tenant left behind is not to be
+ * trusted (in the software model it may even be code that runs here), so the worker is confined to the few
+ * system calls it needs and the janitor only believes its exit status.
+ */
+#include "janitor.h"
+
+#include <asm/signal.h>
+#include <linux/errno.h>
+#include <linux/fcntl.h>
+#include <linux/mman.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+
+#include "attach.h"
+#include "log.h"
+#include "message.h"
+#include "mate.h"
+#include "recover.h"
+#include "signal.h"
+#include "string.h"
+#include "syscall.h"
+#include "vdso.h"
+
+#define CHANNEL 3
+#define WORKER_TIME_LIMIT_S 60
+#define EXIT_SIGNAL_MASK 0x7f
+
+/* Shared with the worker */
+static volatile uint64_t *page_count;
+
+static _Noreturn void work(const struct message *message)
+{
+    struct host_thread *thread;
+    long result;
+
+    syscall2(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL);
+    syscall1(__NR_alarm, WORKER_TIME_LIMIT_S);
+    syscall1(__NR_close, CHANNEL);
+    lease_read(&mate.lease, message->descriptors, message->descriptor_count, 0);
+    lease_map(&mate.lease);
+    sgx_platform_start(&mate.lease.grant, mate.auxiliary.vdso);
+    thread = thread_create(0);
+    if (!thread)
+        die("no memory for the janitor's worker");
+    thread_start(thread);
+    janitor_confine();
+    result = recover_compartment(thread);
+    if (result < 0)
+        die("compartment %u cannot be scrubbed: error %d", mate.lease.grant.compartment_index, (int)-result);
+    *page_count = (uint64_t)result;
+    for (;;)
+        syscall1(__NR_exit_group, 0);
+}
+
+static long wait_for(long worker, int *status)
+{
+    long result;
+
+    do
+        result = syscall4(__NR_wait4, worker, status, 0, NULL);
+    while (result == -EINTR);
+    return result;
+}
+
+static void scrub(const struct message *message)
+{
+    int status = 0;
+    long worker = syscall5(__NR_clone, SIGCHLD, 0, NULL, NULL, 0);
+
+    if (!worker)
+        work(message);
+    if (syscall_failed(worker)) {
+        message_reply_error(CHANNEL, ATTACH_SCRUBBED, (int)worker, "the janitor cannot fork");
+        return;
+    }
+    if (wait_for(worker, &status) == worker && !status)
+        message_reply(CHANNEL, ATTACH_SCRUBBED, (const void *)page_count, sizeof(*page_count));
+    else if (status & EXIT_SIGNAL_MASK)
+        message_reply_error(CHANNEL, ATTACH_SCRUBBED, -EIO, "the janitor's worker was killed by a signal");
+    else
+        message_reply_error(CHANNEL, ATTACH_SCRUBBED, -EIO, "the janitor's worker failed: its message is in the log");
+}
+
+void janitor_run(void)
+{
+    long area = syscall6(__NR_mmap, 0, sizeof(*page_count), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (syscall_failed(area))
+        die("no memory for the janitor: error %d", (int)-area);
+    page_count = (volatile uint64_t *)area;
+    vdso_start(mate.auxiliary.vdso);
+    for (;;) {
+        struct message message;
+
+        if (!message_receive(CHANNEL, &message)) /* the daemon has gone */
+            syscall1(__NR_exit_group, 0);
+        if (message.head.type == ATTACH_SCRUB)
+            scrub(&message);
+        else
+            message_reply_error(CHANNEL, message.head.type, -EINVAL, "the janitor knows SCRUB only");
+        message_close_descriptors(&message);
+    }
+}

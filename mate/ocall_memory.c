@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* OCALLs on the compartment's pages. Offsets count from its base; nothing outside it is ever touched. */
+#include <linux/errno.h>
+#include <linux/falloc.h>
+#include <linux/mman.h>
+
+#include "log.h"
+#include "mate.h"
+#include "ocall.h"
+#include "syscall.h"
+
+#define PAGE_MASK 0xfffUL
+/* Linux 5.14; newer than the headers that this may be built with */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+#define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
+
+static int is_range(uint64_t offset, uint64_t size)
+{
+    return !((offset | size) & PAGE_MASK) && size <= COMPARTMENT_STRIDE && offset <= COMPARTMENT_STRIDE - size;
+}
+
+/* Which way pages come in follows from what may be done with them; failure costs page faults later, no more. */
+static void populate(uint64_t address, uint64_t size, int writable)
+{
+    syscall3(__NR_madvise, address, size, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+}
+
+void ocall_protect(struct host_thread *thread)
+{
+    struct ocall_protect *protect = &thread->exchange->u.protect;
+    uint64_t address = mate.lease.grant.compartment_base + protect->offset;
+
+    if (!is_range(protect->offset, protect->size) || protect->prot & ~PROT_ALL) {
+        protect->result = -EINVAL;
+        return;
+    }
+    protect->result = syscall3(__NR_mprotect, address, protect->size, protect->prot);
+    if (!protect->result && protect->commit && protect->prot != PROT_NONE)
+        populate(address, protect->size, protect->prot & PROT_WRITE);
+}
+
+void ocall_commit(struct host_thread *thread)
+{
+    const struct ocall_commit *commit = &thread->exchange->u.commit;
+
+    if (is_range(commit->offset, commit->size))
+        populate(mate.lease.grant.compartment_base + commit->offset, commit->size, 1);
+}
+
+/* By descriptor, since madvise would refuse a range that is not writable at the moment. */
+static long punch(uint64_t address, uint64_t size)
+{
+    const struct lease *lease = &mate.lease;
+
+    for (uint32_t i = 0; i < lease->grant.mapping_count; i++) {
+        const struct lease_mapping *mapping = &lease->grant.mappings[i];
+        uint64_t offset = address - mapping->address;
+
+        if (address >= mapping->address && offset < mapping->size && size <= mapping->size - offset)
+            return syscall4(__NR_fallocate, lease->descriptors[1 + mapping->descriptor],
+                            FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, mapping->offset + offset, size);
+    }
+    return -EINVAL;
+}
+
+void ocall_trim(struct host_thread *thread)
+{
+    struct ocall_trim *trim = &thread->exchange->u.trim;
+
+    if (!is_range(trim->offset, trim->size) || !trim->size)
+        trim->result = -EINVAL;
+    else
+        trim->result = punch(mate.lease.grant.compartment_base + trim->offset, trim->size);
+}

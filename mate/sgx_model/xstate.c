@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * XSAVE state at an AEX. The kernel has already saved it in the signal frame, in the same (standard) format as
+ * the SSA wants, so the components of XFRM are copied from there and left in their initial state for the host.
+ */
+#include "model.h"
+
+#include "../cpu.h"
+#include "../log.h"
+#include "../string.h"
+
+#define CPUID_XSAVE 0xd
+#define LEGACY_SIZE 512
+#define XSTATE_HEADER_SIZE 64
+#define LEGACY_MXCSR 24
+#define INITIAL_MXCSR 0x1f80
+#define COMPONENT_FIRST 2
+#define COMPONENT_COUNT 63
+
+static struct component {
+    uint32_t offset, size;
+} components[COMPONENT_COUNT];
+
+void xstate_start(uint64_t xfrm)
+{
+    for (uint32_t i = COMPONENT_FIRST; i < COMPONENT_COUNT; i++) {
+        struct cpuid leaf;
+
+        if (!(xfrm & 1UL << i))
+            continue;
+        leaf = cpu_identify(CPUID_XSAVE, i);
+        components[i].size = leaf.eax;
+        components[i].offset = leaf.ebx;
+        if (leaf.ebx + leaf.eax > XSAVE_SIZE_MAX)
+            die("the pool's XFRM %lx does not fit into an SSA frame of %d bytes: use a pool with a smaller XFRM", xfrm,
+                SSA_FRAME_SIZE);
+    }
+}
+
+void xstate_save(uint64_t xfrm, void *ssa, void *signal_frame)
+{
+    uint64_t *header = (uint64_t *)((char *)signal_frame + LEGACY_SIZE);
+    uint64_t *ssa_header = (uint64_t *)((char *)ssa + LEGACY_SIZE);
+    uint64_t in_use = header[0] & xfrm;
+
+    /* MXCSR is part of the legacy area even when x87 and SSE are in their initial state */
+    memcpy(ssa, signal_frame, LEGACY_SIZE);
+    memset(ssa_header, 0, XSTATE_HEADER_SIZE);
+    ssa_header[0] = in_use;
+    for (uint32_t i = COMPONENT_FIRST; i < COMPONENT_COUNT; i++)
+        if (in_use & 1UL << i)
+            memcpy((char *)ssa + components[i].offset, (char *)signal_frame + components[i].offset, components[i].size);
+    header[0] &= ~xfrm;
+    *(uint32_t *)((char *)signal_frame + LEGACY_MXCSR) = INITIAL_MXCSR;
+}

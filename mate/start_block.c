@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "start_block.h"
+
+#include <asm/signal.h>
+#include <linux/mman.h>
+
+#include "cpu.h"
+#include "log.h"
+#include "mate.h"
+#include "string.h"
+#include "syscall.h"
+
+#define SIGNALS_MAX 64
+#define CPUID_XSAVE 0xd
+#define XSAVE_LEGACY_AND_HEADER 576
+#define XSAVE_COMPONENT_FIRST 2
+#define XSAVE_COMPONENT_COUNT 63
+
+static uint64_t strings_size(char **strings, uint32_t *count)
+{
+    uint64_t size = 0;
+
+    for (*count = 0; strings[*count]; ++*count)
+        size += strlen(strings[*count]) + 1;
+    return size;
+}
+
+static char *put_string(char *to, const char *string)
+{
+    size_t size = strlen(string) + 1;
+
+    memcpy(to, string, size);
+    return to + size;
+}
+
+static uint64_t xsave_size(uint64_t xfrm)
+{
+    uint64_t size = XSAVE_LEGACY_AND_HEADER;
+
+    for (uint32_t i = XSAVE_COMPONENT_FIRST; i < XSAVE_COMPONENT_COUNT; i++) {
+        struct cpuid leaf;
+
+        if (!(xfrm & 1UL << i))
+            continue;
+        leaf = cpu_identify(CPUID_XSAVE, i);
+        if ((uint64_t)leaf.ebx + leaf.eax > size)
+            size = (uint64_t)leaf.ebx + leaf.eax;
+    }
+    return size;
+}
+
+static void fill(struct start_block *block, const struct signal_state *signals)
+{
+    const struct lease_grant *grant = &mate.lease.grant;
+    const struct auxiliary *auxiliary = &mate.auxiliary;
+
+    block->process_id = syscall0(__NR_getpid);
+    block->parent_id = syscall0(__NR_getppid);
+    block->uid = auxiliary->uid;
+    block->euid = auxiliary->euid;
+    block->gid = auxiliary->gid;
+    block->egid = auxiliary->egid;
+    block->secure = auxiliary->secure;
+    block->hidden_fd_first = mate.hidden_fd_first;
+    block->hidden_fd_last = mate.hidden_fd_last;
+    block->thread_count = grant->thread_count;
+    block->memory_limit = grant->memory_limit;
+    block->hwcap = auxiliary->hwcap;
+    block->hwcap2 = auxiliary->hwcap2;
+    block->xfrm = grant->xfrm;
+    block->xsave_size = xsave_size(grant->xfrm);
+    block->ignored_signals_low = signals->ignored;
+    block->ignored_signals_high = signals->ignored >> 32;
+    block->blocked_signals = signals->blocked;
+    if (grant->flags & LEASE_TRACE_SYSCALLS)
+        block->flags |= START_TRACE_SYSCALLS;
+    if (grant->flags & LEASE_NO_PATCH)
+        block->flags |= START_NO_PATCH;
+}
+
+struct start_block *start_block_make(const char *path, char **arguments, char **environment,
+                                     const struct signal_state *signals)
+{
+    uint32_t argument_count, environment_count;
+    uint64_t size = sizeof(struct start_block) + strlen(path) + 1 + strings_size(arguments, &argument_count) +
+                    strings_size(environment, &environment_count);
+    struct start_block *block;
+    char *next;
+    long area;
+
+    if (size > START_BLOCK_SIZE_MAX)
+        die_with(EXIT_NOT_EXECUTABLE, "exec: \"%s\": arguments and environment take %lu bytes, the limit is %lu", path,
+                 (unsigned long)size, (unsigned long)START_BLOCK_SIZE_MAX);
+    area = syscall6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (syscall_failed(area))
+        die("no memory for the arguments: error %d", (int)-area);
+    block = (struct start_block *)area;
+    block->block_size = size;
+    block->argument_count = argument_count;
+    block->environment_count = environment_count;
+    fill(block, signals);
+    next = put_string((char *)(block + 1), path);
+    for (; *arguments; arguments++)
+        next = put_string(next, *arguments);
+    for (; *environment; environment++)
+        next = put_string(next, *environment);
+    return block;
+}
+
+void signal_state_read(struct signal_state *state)
+{
+    state->ignored = 0;
+    for (int signal = 1; signal <= SIGNALS_MAX; signal++) {
+        struct kernel_sigaction action;
+
+        if (!sys_rt_sigaction(signal, NULL, &action) && action.handler == (void *)SIG_IGN)
+            state->ignored |= 1UL << (signal - 1);
+    }
+    sys_rt_sigprocmask(SIG_BLOCK, NULL, &state->blocked);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TEEMATE_START_BLOCK_H
+#define TEEMATE_START_BLOCK_H
+#include <stdint.h>
+
+#include "../enclave/include/ocall.h"
+
+struct signal_state {
+    uint64_t ignored; /* bit n-1: SIG_IGN at start */
+    uint64_t blocked;
+};
+
+/* Everything that the LibOS needs to start the program. */
+struct start_block *start_block_make(const char *path, char **arguments, char **environment,
+                                     const struct signal_state *signals);
+/* Before anything is changed: what the process was started with. */
+void signal_state_read(struct signal_state *state);
+#endif
