@@ -95,9 +95,13 @@ void janitor_run(void)
     vdso_start(mate.auxiliary.vdso);
     for (;;) {
         struct message message;
+        long result = message_receive(CHANNEL, &message);
 
-        if (!message_receive(CHANNEL, &message)) /* the daemon has gone */
+        if (!result) /* the daemon has gone */
             syscall1(__NR_exit_group, 0);
+        if (result < 0)
+            die("the janitor's channel, descriptor %d, fails with error %d: start the janitor through teemate-hostd",
+                CHANNEL, (int)-result);
         if (message.head.type == ATTACH_SCRUB)
             scrub(&message);
         else
