@@ -76,13 +76,25 @@ def test_system_call_families(tidy: Stack, library: str, program: str) -> None:
     assert seen.status == 0 and b"good" in seen.output
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("program", sorted(source.stem for source in PROGRAMS.glob("sys_*.c")))
 def test_system_calls_in_detail(tidy: Stack, program: str) -> None:
     """Each prints the results of the calls of one family."""
     assert assert_same(tidy, "programs", f"/programs/glibc-dynamic/{program}").output
 
 
+@pytest.mark.parametrize(
+    ("library", "program"),
+    [
+        ("glibc-dynamic", "sys_io"),
+        *((library, program) for library in LIBRARIES for program in ("sys_wait", "sys_net", "sys_self")),
+    ],
+)
+def test_system_calls_one_by_one(tidy: Stack, library: str, program: str) -> None:
+    seen = assert_same(tidy, "programs", f"/programs/{library}/{program}")
+    assert seen.status == 0 and seen.output.count(b"\n") > 30
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_what_a_program_is_started_with(tidy: Stack, library: str) -> None:
     options = ("--env=COLOUR=blue", "--env=EMPTY=", "--workdir=/home/user", "--user=1000:1000")
     seen = assert_same(tidy, "programs", f"/programs/{library}/arguments", "one", "", "drei ü", "-x", options=options)

@@ -174,7 +174,7 @@ static void named(void)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, 0, _IONBF, 0);
-    if (argc != 2 || chdir(argv[1]))
+    if (chdir(argc > 1 ? argv[1] : "/tmp"))
         return 1;
     streams();
     datagrams();

@@ -56,7 +56,10 @@ static void own_files(char **argv)
     printf("same file: %d\n", by_link.st_ino == by_path.st_ino && by_link.st_dev == by_path.st_dev);
     SHOW(readlink("/proc/self/exe", path, 3));
     size = slurp("/proc/self/cmdline", content, sizeof(content));
-    printf("cmdline %d\n", size == (long)(strlen(argv[0]) + strlen(argv[1]) + 2) && !strcmp(content, argv[0]));
+    long expected = 0;
+    for (char **argument = argv; *argument; argument++)
+        expected += strlen(*argument) + 1;
+    printf("cmdline %d\n", size == expected && !strcmp(content, argv[0]));
     size = slurp("/proc/self/environ", content, sizeof(content) - 1);
     content[size > 0 ? size : 0] = 0;
     printf("environ %d\n", environ[0] ? !strcmp(content, environ[0]) : size == 0);
@@ -211,7 +214,7 @@ static void times_of_day(void)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, 0, _IONBF, 0);
-    if (argc != 2 || chdir(argv[1]))
+    if (chdir(argc > 1 ? argv[1] : "/tmp"))
         return 1;
     own_files(argv);
     own_descriptors();

@@ -205,7 +205,7 @@ static void signals_that_restart(void)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, 0, _IONBF, 0);
-    if (argc != 2 || chdir(argv[1]))
+    if (chdir(argc > 1 ? argv[1] : "/tmp"))
         return 1;
     polling();
     events();
