@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading, writing, descriptors and directories, call by call, in the folder that the argument names or /tmp (glibc
- * only). */
+/* Reading, writing, descriptors and directories, call by call, in a folder (argument, or /tmp): glibc only. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
