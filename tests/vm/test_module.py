@@ -23,6 +23,14 @@ if [ -e /sys/module/teemate ]; then echo "not ok - unload"; else echo "ok - unlo
 insmod /t/teemate.ko && /t/vmtest construct
 """
 
+# The same module over a stand-in for the kernel's SGX driver.
+_HARDWARE = """\
+for try in 1 2 3 4 5; do rmmod teemate 2>/dev/null && break; sleep 0.2; done
+insmod /t/fake_sgx.ko && insmod /t/teemate.ko insecure__backing_driver=fake_sgx && /t/vmtest hardware || exit 1
+for try in 1 2 3 4 5; do rmmod teemate 2>/dev/null && break; sleep 0.2; done
+rmmod fake_sgx && echo "ok - unload both"
+"""
+
 PHASES = (
     ("load", "insmod /t/teemate.ko epc_pages=65536 && ls -l /dev/teemate | grep '^crw-------' && echo 'ok - loaded'"),
     ("construct", "/t/vmtest construct"),
@@ -34,6 +42,7 @@ PHASES = (
     ("fuzz-2", "/t/vmtest fuzz 10000 2"),
     ("stress", "/t/vmtest stress 150"),
     ("unload", _UNLOAD),
+    ("hardware", _HARDWARE),
 )
 
 
@@ -50,6 +59,7 @@ def console(kernel: Kernel) -> Iterator[machine.Console]:
     directory = BUILD / "runs" / kernel.series
     directory.mkdir(parents=True, exist_ok=True)
     module = kernels.build_module(kernel, ROOT / "kernel_module", "teemate")
+    stand_in = kernels.build_module(kernel, ROOT / "tests" / "vm" / "fake_sgx", "fake_sgx")
     kernels.run("make", "-s", "-C", ROOT / "tests" / "vm" / "guest", f"OUT={BUILD}")
     enclave = directory / "standard.enclave"
     enclaves.write(enclave, enclaves.standard())
@@ -58,6 +68,7 @@ def console(kernel: Kernel) -> Iterator[machine.Console]:
         files={
             "t/vmtest": BUILD / "vmtest",
             "t/teemate.ko": module,
+            "t/fake_sgx.ko": stand_in,
             "t/standard.enclave": enclave,
         },
         phases=PHASES,

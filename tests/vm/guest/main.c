@@ -22,6 +22,8 @@ int main(int count, char **arguments)
         return isolation_test();
     if (!strcmp(name, "accounting"))
         return accounting_test();
+    if (!strcmp(name, "hardware"))
+        return hardware_test();
     if (!strcmp(name, "fuzz") && count == 4)
         return fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]));
     if (!strcmp(name, "stress") && count == 3)
