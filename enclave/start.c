@@ -244,6 +244,7 @@ _Noreturn void program_start(struct thread *self)
     struct program_file file;
     struct start_block block;
 
+    __builtin_ia32_wrfsbase64(0); /* as natively; until now it was what the TCS says */
     const char *outside = copy_start_block(self, &block);
     memory_init(compartment, block.memory_limit);
     set_identity(compartment, &block);
