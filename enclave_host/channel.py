@@ -94,11 +94,10 @@ class LeaseChannel:
 
     def _refuse(self, error: Exception) -> None:
         self._malformed += 1
-        if self._malformed < MALFORMED_MAX:
-            self._answer_here(error_message(AttachType.CHILD, errno.EPROTO, str(error)), ())
-            return
-        _log.warning("closing a lease channel after %d malformed packets: %s", self._malformed, error)
-        self.close()
+        self._answer_here(error_message(AttachType.CHILD, errno.EPROTO, str(error)), ())
+        if self._malformed == MALFORMED_MAX:
+            _log.warning("closing a lease channel after %d malformed packets: %s", self._malformed, error)
+            self.close()
 
 
 def _send(end: socket.socket, message: Message, descriptors: tuple[int, ...]) -> bool:

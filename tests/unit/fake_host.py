@@ -41,10 +41,9 @@ while True:
         sys.exit(0)
     assert Message.unpack(packet).type == AttachType.SCRUB
     grant = LeaseGrant.unpack(os.pread(fds[0], 4096, 0))
-    behaviour = os.path.exists({marker!r}) and open({marker!r}).read().strip()
-    if behaviour == "crash":
+    if grant.pool == "crash":
         os.kill(os.getpid(), 9)
-    if behaviour == "refuse":
+    if grant.pool == "refuse":
         send_packet(channel, error_message(AttachType.SCRUBBED, 5, "cannot recover slot 0").pack())
     else:
         erased = os.fstat(fds[2]).st_blocks // 8
@@ -76,10 +75,9 @@ def write_image(path: Path, *, text: bytes = b"\x90" * 16 + ENCLU_SITE, writable
 
 
 def write_mate(path: Path) -> Path:
-    """A janitor that erases; a file beside it, `behaviour`, makes it crash or refuse."""
-    path.write_text(JANITOR.format(python=sys.executable, marker=str(path.with_name("behaviour"))))
+    """A janitor that erases; but it crashes at compartments of the pool `crash` and refuses those of `refuse`."""
+    path.write_text(JANITOR.format(python=sys.executable))
     path.chmod(0o755)
-    path.parent.chmod(0o755)
     return path
 
 
@@ -93,7 +91,6 @@ class RunningDaemon:
     loop: asyncio.AbstractEventLoop = field(init=False)
 
     def __enter__(self) -> RunningDaemon:
-        self.directory.chmod(0o755)
         self.config = parse_config(
             {
                 "run_directory": str(self.run_directory),
@@ -121,10 +118,6 @@ class RunningDaemon:
     @property
     def run_directory(self) -> Path:
         return self.directory / "run"
-
-    def set_janitor(self, behaviour: str) -> None:
-        """`crash`, `refuse`, or nothing for a janitor that works."""
-        (self.directory / "behaviour").write_text(behaviour)
 
     def call(self, function: Callable[[Daemon], T]) -> T:
         async def run() -> T:
