@@ -43,15 +43,15 @@ struct compartment {
     uint32_t uid, euid, gid, egid; /* as at start, for auxv; identity calls ask the host */
     uint32_t secure;
     uint32_t hidden_fd_first, hidden_fd_last;
-    uint32_t thread_count;  /* slots leased, <= THREADS_MAX */
-    uint32_t flags;         /* START_* */
+    uint32_t thread_count; /* slots leased, <= THREADS_MAX */
+    uint32_t flags; /* START_* */
     uint64_t hwcap, hwcap2, xsave_size, xfrm;
     struct spinlock thread_lock; /* slot allocation */
     uint32_t thread_limit_logged;
-    uint32_t exiting;            /* exit_group has begun */
-    uint32_t slots_used;         /* slots below this have been entered since the last scrub */
-    uint32_t threads_alive;      /* that have not begun to exit, under thread_lock */
-    uint32_t leader_status;      /* exit status of the first thread, once it has ended by exit */
+    uint32_t exiting; /* exit_group has begun */
+    uint32_t slots_used; /* slots below this have been entered since the last scrub */
+    uint32_t threads_alive; /* that have not begun to exit, under thread_lock */
+    uint32_t leader_status; /* exit status of the first thread, once it has ended by exit */
 
     struct memory memory;
     struct spinlock futex_lock;
@@ -62,8 +62,8 @@ struct compartment {
     struct signal_action actions[SIGNAL_COUNT + 1];
     uint64_t process_pending; /* see signal.h */
 
-    struct spinlock patch_lock;   /* only ever tried: held across OCALL_PROTECT */
-    uint64_t trampoline_next;     /* address of the first free trampoline byte, 0 before the first */
+    struct spinlock patch_lock; /* only ever tried: held across OCALL_PROTECT */
+    uint64_t trampoline_next; /* address of the first free trampoline byte, 0 before the first */
     uint64_t unpatchable[PATCH_CACHE_SIZE]; /* sites looked at in vain, by hash */
 
     struct spinlock cpuid_lock;

@@ -96,7 +96,10 @@ static uint8_t skip_modrm(struct cursor *cursor, struct instruction *out)
     return modrm;
 }
 
-static int word_or_long(const struct cursor *cursor) { return cursor->operand16 && !cursor->rex_w ? 2 : 4; }
+static int word_or_long(const struct cursor *cursor)
+{
+    return cursor->operand16 && !cursor->rex_w ? 2 : 4;
+}
 
 /* What follows the opcode. Returns 0 if it is invalid. */
 static int skip_operands(struct cursor *cursor, char kind, struct instruction *out)
@@ -170,10 +173,11 @@ static int skip_vector(struct cursor *cursor, int map, struct instruction *out)
     case 1:
         if (opcode == 0x77) /* vzeroupper, vzeroall */
             return 1;
-        return skip_operands(cursor, (opcode >= 0x70 && opcode <= 0x73) || opcode == 0xc2 || opcode == 0xc4 ||
-                                             opcode == 0xc5 || opcode == 0xc6
-                                         ? 'B'
-                                         : 'm',
+        return skip_operands(cursor,
+                             (opcode >= 0x70 && opcode <= 0x73) || opcode == 0xc2 || opcode == 0xc4 || opcode == 0xc5 ||
+                                     opcode == 0xc6
+                                 ? 'B'
+                                 : 'm',
                              out);
     case 2:
     case 5:
@@ -251,6 +255,8 @@ static int skip_instruction(struct cursor *cursor, struct instruction *out)
         next(cursor);
         return skip_vector(cursor, map, out);
     }
+    if (opcode == 0x8f && peek(cursor) & 0x38)
+        return 0; /* XOP */
     if ((opcode & 0xf0) == 0x40) {
         cursor->rex_w = (opcode & REX_W) != 0;
         opcode = next(cursor);

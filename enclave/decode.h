@@ -9,7 +9,7 @@
 
 /* instruction.flags */
 #define INSTRUCTION_RIP_RELATIVE 1 /* has a memory operand relative to RIP */
-#define INSTRUCTION_BRANCH 2       /* jumps, calls, returns, loops, traps: anything that changes RIP by itself */
+#define INSTRUCTION_BRANCH 2 /* jumps, calls, returns, loops, traps: anything that changes RIP by itself */
 #define INSTRUCTION_SYSCALL 4
 
 struct instruction {

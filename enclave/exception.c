@@ -38,16 +38,32 @@ static int within(uint64_t address, const char *start, const char *end)
     return address >= (uint64_t)start && address < (uint64_t)end;
 }
 
-static int in_image(uint64_t address) { return address - ENCLAVE_BASE < IMAGE_SIZE; }
+static int in_image(uint64_t address)
+{
+    return address - ENCLAVE_BASE < IMAGE_SIZE;
+}
 
 static void save_program(struct thread *self, const struct sgx_gprs *gprs)
 {
     *self->frame = (struct registers){
-        .r15 = gprs->r15, .r14 = gprs->r14, .r13 = gprs->r13, .r12 = gprs->r12,
-        .r11 = gprs->r11, .r10 = gprs->r10, .r9 = gprs->r9,   .r8 = gprs->r8,
-        .rdi = gprs->rdi, .rsi = gprs->rsi, .rdx = gprs->rdx, .rcx = gprs->rcx,
-        .rbx = gprs->rbx, .rbp = gprs->rbp, .rax = gprs->rax, .rflags = gprs->rflags,
-        .rip = gprs->rip, .rsp = gprs->rsp,
+        .r15 = gprs->r15,
+        .r14 = gprs->r14,
+        .r13 = gprs->r13,
+        .r12 = gprs->r12,
+        .r11 = gprs->r11,
+        .r10 = gprs->r10,
+        .r9 = gprs->r9,
+        .r8 = gprs->r8,
+        .rdi = gprs->rdi,
+        .rsi = gprs->rsi,
+        .rdx = gprs->rdx,
+        .rcx = gprs->rcx,
+        .rbx = gprs->rbx,
+        .rbp = gprs->rbp,
+        .rax = gprs->rax,
+        .rflags = gprs->rflags,
+        .rip = gprs->rip,
+        .rsp = gprs->rsp,
     };
     self->syscall_number = NO_SYSCALL;
 }

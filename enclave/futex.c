@@ -15,7 +15,10 @@ struct slot_set {
     uint64_t bits[THREADS_MAX / 64];
 };
 
-static void add_slot(struct slot_set *set, uint32_t slot) { set->bits[slot / 64] |= 1UL << slot % 64; }
+static void add_slot(struct slot_set *set, uint32_t slot)
+{
+    set->bits[slot / 64] |= 1UL << slot % 64;
+}
 
 static void remove_at(struct compartment *compartment, uint32_t index)
 {
@@ -46,7 +49,10 @@ static int withdraw(struct thread *self)
     return withdrawn;
 }
 
-static int is_woken(const struct thread *self) { return __atomic_load_n(&self->futex_woken, __ATOMIC_ACQUIRE); }
+static int is_woken(const struct thread *self)
+{
+    return __atomic_load_n(&self->futex_woken, __ATOMIC_ACQUIRE);
+}
 
 /*
  * The waker sets futex_woken, then the host sets park_word. So clearing park_word before looking at

@@ -31,7 +31,10 @@ static host_exchange *leave(void)
 }
 
 /* 0 or -errno, nothing else */
-static long status_of(int64_t result) { return result <= 0 && result >= -ERRNO_MAX ? result : -EIO; }
+static long status_of(int64_t result)
+{
+    return result <= 0 && result >= -ERRNO_MAX ? result : -EIO;
+}
 
 int outside_enclave(uint64_t address, uint64_t size)
 {
@@ -59,7 +62,10 @@ int host_attach(struct thread *self)
     return 1;
 }
 
-char *host_buffer(void) { return thread_self()->host_buffer; }
+char *host_buffer(void)
+{
+    return thread_self()->host_buffer;
+}
 
 static long system_call(uint32_t flags, uint32_t number, const uint64_t args[6])
 {

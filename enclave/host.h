@@ -57,7 +57,7 @@ int host_attach(struct thread *self);
 /* entry.S: leave with what the exchange asks for. */
 void enclave_ocall(void);
 _Noreturn void enclave_exit_thread(void); /* and free this slot */
-_Noreturn void enclave_leave(void);       /* for good, but the slot stays taken */
+_Noreturn void enclave_leave(void); /* for good, but the slot stays taken */
 
 /* Does [address, address + size) lie wholly outside / inside ELRANGE? Overflow: neither. */
 int outside_enclave(uint64_t address, uint64_t size);

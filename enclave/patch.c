@@ -30,8 +30,8 @@ enum { NR_RT_SIGRETURN = 15, NR_CLONE = 56, NR_FORK = 57, NR_VFORK = 58, NR_CLON
 struct trampoline {
     uint64_t window; /* address of the replaced instructions */
     uint16_t window_size;
-    uint16_t carried;  /* offset in code of the first one that is carried */
-    uint16_t first;    /* its offset in the window */
+    uint16_t carried; /* offset in code of the first one that is carried */
+    uint16_t first; /* its offset in the window */
     uint16_t reserved;
     uint8_t code[TRAMPOLINE_STRIDE - 16];
 };
@@ -139,8 +139,8 @@ static int read_text(struct compartment *compartment, uint64_t site, struct patc
            !copy_from_program(text->bytes, (const void *)start, text->size);
 }
 
-static int write_site(struct compartment *compartment, const struct patch_text *text,
-                      const struct patch_window *window, const struct trampoline *trampoline)
+static int write_site(struct compartment *compartment, const struct patch_text *text, const struct patch_window *window,
+                      const struct trampoline *trampoline)
 {
     uint64_t address = trampoline->window;
     uint8_t jump[JUMP_SIZE];

@@ -11,7 +11,7 @@
 
 struct patch_text {
     uint8_t bytes[2 * NEIGHBOURHOOD];
-    uint32_t size;    /* bytes that are there */
+    uint32_t size; /* bytes that are there */
     uint32_t syscall; /* where the call is in them */
 };
 

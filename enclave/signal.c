@@ -86,9 +86,15 @@ void signal_collect(struct thread *self)
     }
 }
 
-static uint64_t deliverable(const struct thread *self) { return self->signal_pending & ~self->signal_mask; }
+static uint64_t deliverable(const struct thread *self)
+{
+    return self->signal_pending & ~self->signal_mask;
+}
 
-int signal_deliverable(const struct thread *self) { return deliverable(self) != 0; }
+int signal_deliverable(const struct thread *self)
+{
+    return deliverable(self) != 0;
+}
 
 int signal_dequeue(struct thread *self, uint64_t set, struct signal_info *info)
 {
@@ -181,7 +187,10 @@ static void enter_handler(struct thread *self, struct registers *registers, cons
     }
 }
 
-static int is_interrupted(long result) { return result == -ERESTARTSYS || result == -ERESTARTNOHAND; }
+static int is_interrupted(long result)
+{
+    return result == -ERESTARTSYS || result == -ERESTARTNOHAND;
+}
 
 /* A handler is about to run: what the interrupted call looks like when it has returned. */
 static void finish_call(struct thread *self, struct registers *registers, long result, uint64_t action_flags)

@@ -112,11 +112,29 @@ static uint64_t push_extended_state(struct thread *self, uint64_t sp)
 static struct machine_context context_of(const struct thread *self, const struct registers *r)
 {
     return (struct machine_context){
-        .r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11, .r12 = r->r12, .r13 = r->r13, .r14 = r->r14,
-        .r15 = r->r15, .rdi = r->rdi, .rsi = r->rsi, .rbp = r->rbp, .rbx = r->rbx, .rdx = r->rdx, .rax = r->rax,
-        .rcx = r->rcx, .rsp = r->rsp, .rip = r->rip, .rflags = r->rflags | RFLAGS_ALWAYS,
-        .cs = USER_CS, .ss = USER_SS,
-        .error = self->fault.error, .vector = self->fault.vector, .fault_address = self->fault.address,
+        .r8 = r->r8,
+        .r9 = r->r9,
+        .r10 = r->r10,
+        .r11 = r->r11,
+        .r12 = r->r12,
+        .r13 = r->r13,
+        .r14 = r->r14,
+        .r15 = r->r15,
+        .rdi = r->rdi,
+        .rsi = r->rsi,
+        .rbp = r->rbp,
+        .rbx = r->rbx,
+        .rdx = r->rdx,
+        .rax = r->rax,
+        .rcx = r->rcx,
+        .rsp = r->rsp,
+        .rip = r->rip,
+        .rflags = r->rflags | RFLAGS_ALWAYS,
+        .cs = USER_CS,
+        .ss = USER_SS,
+        .error = self->fault.error,
+        .vector = self->fault.vector,
+        .fault_address = self->fault.address,
     };
 }
 
@@ -175,8 +193,7 @@ static long pop_extended_state(struct thread *self, uint64_t address)
         if (copy_from_program(area, (const void *)address, offsetof(struct extended_state, xstate_bv)))
             return -EFAULT;
         if (software->magic1 == FP_XSTATE_MAGIC1 && software->xstate_size == size &&
-            !copy_from_program(&magic2, (const void *)(address + size), sizeof(magic2)) &&
-            magic2 == FP_XSTATE_MAGIC2) {
+            !copy_from_program(&magic2, (const void *)(address + size), sizeof(magic2)) && magic2 == FP_XSTATE_MAGIC2) {
             uint64_t header = offsetof(struct extended_state, xstate_bv);
             if (copy_from_program((char *)area + header, (const char *)address + header, size - header))
                 return -EFAULT;
@@ -198,13 +215,26 @@ long signal_frame_pop(struct thread *self, struct registers *registers, uint64_t
     uint64_t address = registers->rsp - sizeof(frame.restorer); /* the handler's RET has taken it */
     const struct machine_context *c = &frame.context;
 
-    if (copy_from_program(&frame, (const void *)address, sizeof(frame)) ||
-        pop_extended_state(self, c->extended_state))
+    if (copy_from_program(&frame, (const void *)address, sizeof(frame)) || pop_extended_state(self, c->extended_state))
         return -EFAULT;
     *registers = (struct registers){
-        .r8 = c->r8, .r9 = c->r9, .r10 = c->r10, .r11 = c->r11, .r12 = c->r12, .r13 = c->r13, .r14 = c->r14,
-        .r15 = c->r15, .rdi = c->rdi, .rsi = c->rsi, .rbp = c->rbp, .rbx = c->rbx, .rdx = c->rdx, .rax = c->rax,
-        .rcx = c->rcx, .rsp = c->rsp, .rip = c->rip,
+        .r8 = c->r8,
+        .r9 = c->r9,
+        .r10 = c->r10,
+        .r11 = c->r11,
+        .r12 = c->r12,
+        .r13 = c->r13,
+        .r14 = c->r14,
+        .r15 = c->r15,
+        .rdi = c->rdi,
+        .rsi = c->rsi,
+        .rbp = c->rbp,
+        .rbx = c->rbx,
+        .rdx = c->rdx,
+        .rax = c->rax,
+        .rcx = c->rcx,
+        .rsp = c->rsp,
+        .rip = c->rip,
         .rflags = (c->rflags & RFLAGS_RESTORED) | RFLAGS_ALWAYS,
     };
     *mask = frame.mask;

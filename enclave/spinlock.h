@@ -14,7 +14,13 @@ static inline void spin_lock(struct spinlock *lock)
             __builtin_ia32_pause();
 }
 
-static inline int spin_trylock(struct spinlock *lock) { return !__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE); }
+static inline int spin_trylock(struct spinlock *lock)
+{
+    return !__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE);
+}
 
-static inline void spin_unlock(struct spinlock *lock) { __atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE); }
+static inline void spin_unlock(struct spinlock *lock)
+{
+    __atomic_store_n(&lock->held, 0, __ATOMIC_RELEASE);
+}
 #endif

@@ -23,7 +23,10 @@ struct futex_arguments {
     int realtime;
 };
 
-static int takes_timeout(uint32_t command) { return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET; }
+static int takes_timeout(uint32_t command)
+{
+    return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET;
+}
 
 /* The absolute time at which the wait ends. 0 or -errno. */
 static long deadline_of(const struct futex_arguments *arguments, struct host_deadline *deadline)

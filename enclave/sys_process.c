@@ -10,4 +10,7 @@ long sys_clone_process(struct syscall *call)
     return -ENOSYS;
 }
 
-long sys_vfork(struct syscall *call) { return sys_clone_process(call); }
+long sys_vfork(struct syscall *call)
+{
+    return sys_clone_process(call);
+}

@@ -205,9 +205,15 @@ long sys_rt_sigtimedwait(struct syscall *call)
     return signal;
 }
 
-long sys_kill(struct syscall *call) { return host_syscall(NR_KILL, call->args[0], call->args[1], 0, 0, 0, 0); }
+long sys_kill(struct syscall *call)
+{
+    return host_syscall(NR_KILL, call->args[0], call->args[1], 0, 0, 0, 0);
+}
 
-long sys_tkill(struct syscall *call) { return host_syscall(NR_TKILL, call->args[0], call->args[1], 0, 0, 0, 0); }
+long sys_tkill(struct syscall *call)
+{
+    return host_syscall(NR_TKILL, call->args[0], call->args[1], 0, 0, 0, 0);
+}
 
 long sys_tgkill(struct syscall *call)
 {

@@ -7,8 +7,8 @@
 #include "enter.h"
 #include "extended_state.h"
 #include "string.h"
-#include "syscall.h"
 #include "sys_process.h"
+#include "syscall.h"
 
 #define NR_SCHED_YIELD 24
 #define SPINS_BEFORE_YIELD 500
@@ -78,7 +78,8 @@ static long clone_thread(struct syscall *call, const struct clone_request *reque
     if ((request->flags & needed) != needed)
         return -EINVAL;
     if ((request->flags & (CLONE_FS | CLONE_FILES)) != (CLONE_FS | CLONE_FILES)) {
-        host_log(LOG_WARNING, "clone: threads that do not share files and working directory are not supported (ENOSYS)");
+        host_log(LOG_WARNING,
+                 "clone: threads that do not share files and working directory are not supported (ENOSYS)");
         return -ENOSYS;
     }
     if (request->flags & CLONE_SETTLS && request->tls >= ADDRESS_LIMIT)
@@ -159,7 +160,10 @@ long sys_clone3(struct syscall *call)
     return clone_thread(call, &request);
 }
 
-long sys_gettid(struct syscall *call) { return call->thread->thread_id; }
+long sys_gettid(struct syscall *call)
+{
+    return call->thread->thread_id;
+}
 
 long sys_set_tid_address(struct syscall *call)
 {

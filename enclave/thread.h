@@ -94,9 +94,9 @@ struct thread {
     struct exchange *exchange; /* checked to lie outside ELRANGE */
     struct registers *frame; /* the program's registers, see THREAD_REGISTERS */
     uint32_t pending; /* a signal may be deliverable: look before returning to the program */
-    uint32_t state;   /* enum thread_state, under compartment.thread_lock */
+    uint32_t state; /* enum thread_state, under compartment.thread_lock */
     int64_t syscall_number; /* of the call whose result `frame` holds, or NO_SYSCALL */
-    uint64_t xfrm;          /* extended state components to save and clear */
+    uint64_t xfrm; /* extended state components to save and clear */
 
     struct compartment *compartment;
     char *host_buffer; /* checked to lie outside ELRANGE, HOST_BUFFER_SIZE bytes */
@@ -105,13 +105,13 @@ struct thread {
     uint64_t clear_child_tid;
     uint64_t robust_list;
     struct registers start_registers; /* for THREAD_STARTING */
-    uint32_t dying;                 /* faults of the LibOS itself, which it is reporting */
+    uint32_t dying; /* faults of the LibOS itself, which it is reporting */
     struct {
         uint64_t vector, error, address;
     } fault; /* the last one, as sigcontext shows it */
 
-    uint64_t signal_mask;    /* what the program believes */
-    uint64_t host_mask;      /* what the host was told, see signal_sync_host_mask() */
+    uint64_t signal_mask; /* what the program believes */
+    uint64_t host_mask; /* what the host was told, see signal_sync_host_mask() */
     uint64_t signal_pending; /* bit n-1: signal n is in the queue */
     uint32_t signal_queue_count;
     struct exchange_signal signal_queue[SIGNAL_QUEUE_SIZE]; /* oldest first */
@@ -170,7 +170,10 @@ static inline struct thread *thread_at(const struct compartment *compartment, ui
 }
 
 /* The thread's block, see layout.h. */
-static inline uint64_t thread_block(const struct thread *thread) { return (uint64_t)thread - THREAD_TCB; }
+static inline uint64_t thread_block(const struct thread *thread)
+{
+    return (uint64_t)thread - THREAD_TCB;
+}
 
 /* Begin the program with these registers, on a thread that has no program state yet. */
 _Noreturn void program_enter(struct thread *self, const struct registers *registers);
