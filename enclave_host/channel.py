@@ -46,8 +46,12 @@ class LeaseChannel:
         self._malformed = 0
         asyncio.get_running_loop().add_reader(end.fileno(), self._readable)
 
+    @property
+    def is_open(self) -> bool:
+        return self._end.fileno() >= 0
+
     def close(self) -> None:
-        if self._end.fileno() >= 0:
+        if self.is_open:
             asyncio.get_running_loop().remove_reader(self._end.fileno())
             self._end.close()
 
@@ -90,7 +94,7 @@ class LeaseChannel:
         return answer
 
     def _answer_here(self, message: Message, descriptors: tuple[int, ...]) -> bool:
-        return self._end.fileno() >= 0 and _send(self._end, message, descriptors)
+        return self.is_open and _send(self._end, message, descriptors)
 
     def _refuse(self, error: Exception) -> None:
         self._malformed += 1
