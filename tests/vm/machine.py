@@ -12,7 +12,7 @@ _COMPLAINT = re.compile(
     r"WARNING:|BUG:|BUG\b.*\bcorrupt|Oops|general protection|KASAN|KFENCE|UBSAN|INFO: task .* blocked|"
     r"possible (circular|recursive) locking|inconsistent lock state|suspicious RCU|sleeping function called|"
     r"self-detected stall|Kernel panic|unreferenced object|list_(add|del) corruption|Bad page (state|map)|"
-    r"refcount_t:|Busy inodes|Huh VM_FAULT_OOM"
+    r"refcount_t:|Busy inodes"
 )
 _ESCAPES = re.compile(r"\x1b[^a-zA-Z]*[a-zA-Z]|\r")
 _MARK = re.compile(r"^@@ (BEGIN|END) (\S+)(?: (\d+))?$")

@@ -41,6 +41,7 @@ PHASES = (
     ("fuzz-1", "/t/vmtest fuzz 10000 1"),
     ("fuzz-2", "/t/vmtest fuzz 10000 2"),
     ("stress", "/t/vmtest stress 150"),
+    ("memory", "insmod /t/fail_alloc.ko && /t/vmtest memory"),
     ("unload", _UNLOAD),
     ("hardware", _HARDWARE),
 )
@@ -59,7 +60,10 @@ def console(kernel: Kernel) -> Iterator[machine.Console]:
     directory = BUILD / "runs" / kernel.series
     directory.mkdir(parents=True, exist_ok=True)
     module = kernels.build_module(kernel, ROOT / "kernel_module", "teemate")
-    stand_in = kernels.build_module(kernel, ROOT / "tests" / "vm" / "fake_sgx", "fake_sgx")
+    test_modules = {
+        f"t/{name}.ko": kernels.build_module(kernel, ROOT / "tests" / "vm" / name, name)
+        for name in ("fake_sgx", "fail_alloc")
+    }
     kernels.run("make", "-s", "-C", ROOT / "tests" / "vm" / "guest", f"OUT={BUILD}")
     enclave = directory / "standard.enclave"
     enclaves.write(enclave, enclaves.standard())
@@ -68,7 +72,7 @@ def console(kernel: Kernel) -> Iterator[machine.Console]:
         files={
             "t/vmtest": BUILD / "vmtest",
             "t/teemate.ko": module,
-            "t/fake_sgx.ko": stand_in,
+            **test_modules,
             "t/standard.enclave": enclave,
         },
         phases=PHASES,

@@ -24,6 +24,8 @@ int main(int count, char **arguments)
         return accounting_test();
     if (!strcmp(name, "hardware"))
         return hardware_test();
+    if (!strcmp(name, "memory"))
+        return memory_test();
     if (!strcmp(name, "fuzz") && count == 4)
         return fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]));
     if (!strcmp(name, "stress") && count == 3)

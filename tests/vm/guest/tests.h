@@ -9,6 +9,7 @@ int end_test(void);
 int isolation_test(void);
 int accounting_test(void);
 int hardware_test(void);
+int memory_test(void);
 int fuzz(unsigned int steps, unsigned int seed);
 int stress(unsigned int rounds);
 #endif
