@@ -144,7 +144,7 @@ static void signal(struct thread *self, struct sgx_gprs *gprs)
  * The process is dead and the host's janitor makes the TCS usable again. The thread may have been killed
  * before its first instruction, so nothing in its block is relied upon.
  */
-static void reset(struct thread *self, volatile struct exchange *exchange, struct sgx_gprs *gprs)
+static uint32_t reset(struct thread *self, volatile struct exchange *exchange, struct sgx_gprs *gprs)
 {
     self->self = self;
     self->exchange = (struct exchange *)exchange;
@@ -154,6 +154,7 @@ static void reset(struct thread *self, volatile struct exchange *exchange, struc
     self->frame = (struct registers *)(thread_block(self) + THREAD_REGISTERS);
     self->xfrm = __builtin_ia32_xgetbv(0) & XFRM_SUPPORTED;
     continue_in(gprs, thread_reset, (uint64_t)self, 0, 0, 0);
+    return OCALL_RESET_DONE;
 }
 
 void exception_begin(enum ecall ecall, volatile struct exchange *exchange, struct thread *self)
@@ -166,7 +167,7 @@ void exception_begin(enum ecall ecall, volatile struct exchange *exchange, struc
     else if (ecall == ECALL_SIGNAL && begun)
         signal(self, gprs);
     else if (ecall == ECALL_RESET)
-        reset(self, exchange, gprs);
+        outcome = reset(self, exchange, gprs);
     else
         outcome = OCALL_REFUSED;
     exchange->exception_op = outcome;

@@ -23,7 +23,6 @@ void thread_reset(struct thread *self)
     uint64_t index = (thread_block(self) - ENCLAVE_BASE) / COMPARTMENT_STRIDE - 1;
     forbid_return(compartment_at(COMPARTMENT_BASE(index)));
     self->ocall_rsp = 0;
-    exchange->exception_op = OCALL_RESET_DONE;
     exchange->op = OCALL_RESET_DONE;
     enclave_exit_thread();
 }
