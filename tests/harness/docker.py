@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,13 +78,18 @@ class Docker:
         runtime: str = "teemate",
         options: Sequence[str] = (),
         stdin: bytes | None = None,
-        timeout: float = 180,
+        timeout: float = 60,
     ) -> subprocess.CompletedProcess[bytes]:
-        """`docker run --rm` in the foreground."""
+        """`docker run --rm` in the foreground. One that hangs is removed."""
         interactive = ["-i"] if stdin is not None else []
-        return self(
-            "run", "--rm", f"--runtime={runtime}", *interactive, *options, image, *command, stdin=stdin, timeout=timeout
-        )
+        name = f"run-{secrets.token_hex(6)}"
+        words = ("run", "--rm", f"--name={name}", f"--runtime={runtime}", *interactive, *options, image, *command)
+        try:
+            return self(*words, stdin=stdin, timeout=timeout)
+        except subprocess.TimeoutExpired as expired:
+            self("rm", "--force", name)
+            said = (expired.stdout or b"") + (expired.stderr or b"")
+            raise AssertionError(f"{' '.join(command)} hangs with {runtime}; it said {said!r}") from None
 
     def check(self, *words: str | Path, stdin: bytes | None = None, timeout: float = 180) -> str:
         """`docker WORDS` that must succeed; returns what it printed, stripped."""

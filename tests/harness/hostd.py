@@ -50,7 +50,7 @@ class HostDaemon:
                     "state_directory": str(self.directory / "state"),
                     "image": str(LIBOS),
                     "mate": str(MATE),
-                    "log_level": "debug",
+                    "log_level": "info",
                     "pools": self._pools,
                 }
             )
