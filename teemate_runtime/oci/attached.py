@@ -40,7 +40,11 @@ def run_attached(
     path = wanted_pid_file or own_pid_file
     pid_file.remove(path)
     delegate = os.getpid()
-    watcher = os.fork()
+    try:
+        watcher = os.fork()
+    except OSError as error:
+        clean_up()
+        raise Failure("cannot fork", cause=error.strerror or str(error)) from None
     if watcher == 0:
         status = 1
         try:

@@ -9,13 +9,16 @@ from teemate_runtime.oci.delegate import Child
 from teemate_runtime.oci.failure import DelegateFailed, Failure
 from teemate_runtime.oci.lease import container_name
 from teemate_runtime.oci.options import container_id, parse
+from teemate_runtime.oci.phrases import relay
 
 
 def main(context: Context) -> int:
     options = parse(context.words, {"force": False, "f": "force"}, command="delete")
     container = container_id(options, command="delete")
-    status = Child(context, ["delete", *options.command_line(), container]).wait()
-    if status:
+    words = ["delete", *options.command_line(), container]
+    if context.delegate_is_crun:
+        relay(context, words)
+    elif status := Child(context, words).wait():
         raise DelegateFailed(status)
     _release(context, container_name(context.root, container))
     return 0

@@ -13,6 +13,7 @@ from teemate_runtime.oci.delegate import Child, output, replace_by
 from teemate_runtime.oci.failure import DelegateFailed, Failure
 from teemate_runtime.oci.lease import FIRST_DESCRIPTOR, Lease
 from teemate_runtime.oci.options import Options, Table, checked_id, parse
+from teemate_runtime.oci.phrases import explained
 from teemate_runtime.oci.prepare import lease_or_leave, preserved_descriptors
 from teemate_runtime.oci.wrap import checked_arguments, wrap_process, wrapped
 
@@ -71,7 +72,7 @@ def main(context: Context) -> int:
 def _state(context: Context, container: str) -> strict_json.Object:
     status, text, complaint = output(context, ["state", container])
     if status:
-        raise Failure(complaint.decode(errors="replace").strip() or f"container {container} does not exist")
+        raise explained(complaint, status=status)
     return strict_json.parse(text, what="the container's state")
 
 

@@ -360,13 +360,22 @@ def test_bad_command_lines(runtime: RuntimeUnderTest, words: list[str], told: st
     assert done.returncode == 1 and told in done.stderr
 
 
-def test_crun_speaks_runcs_phrases(runtime: RuntimeUnderTest) -> None:
+@pytest.mark.parametrize(
+    ("command", "crun_says", "phrase"),
+    [
+        ("kill", "the container `c1` is not running", "container not running"),
+        ("kill", "error opening file `/run/crun/c1/status`: No such file or directory", "does not exist"),
+        ("delete", "cannot open directory `/run/crun/c1`: No such file or directory", "does not exist"),
+        ("exec", "error opening file `/run/crun/c1/status`: No such file or directory", "does not exist"),
+    ],
+)
+def test_crun_speaks_runcs_phrases(runtime: RuntimeUnderTest, command: str, crun_says: str, phrase: str) -> None:
     crun = runtime.directory / "crun"
-    crun.write_text("#!/bin/sh\necho 'the container `c1` is not running' >&2\nexit 1\n")
+    crun.write_text(f"#!/bin/sh\necho '{crun_says}' >&2\nexit 1\n")
     crun.chmod(0o755)
     runtime.settings["delegate"] = str(crun)
-    done = runtime("kill", "c1", "9")
-    assert done.returncode == 1 and "container not running" in (runtime.last_error() or "")
+    done = runtime(command, "c1", *({"kill": ["9"], "exec": ["ls"]}.get(command, [])))
+    assert done.returncode == 1 and phrase in (runtime.last_error() or "")
 
 
 def test_no_delegate(runtime: RuntimeUnderTest) -> None:
