@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cases.h"
+#include "epoll_table.h"
 #include "fake.h"
 
 #define N(pointer) ((uint64_t)(pointer))
@@ -21,22 +22,125 @@ static long flood(uint32_t number, const uint64_t args[6])
     return told;
 }
 
+/* A host with an epoll descriptor: it notes cookies, and reports what it is told to. */
+static uint64_t cookies[8];
+static unsigned cookie_count;
+static long control_answer;
+static struct epoll_event reported[8];
+
+static long epoll_host(uint32_t number, const uint64_t args[6])
+{
+    switch (number) {
+    case __NR_epoll_create1:
+        return 3;
+    case __NR_epoll_ctl:
+        if (args[1] != EPOLL_CTL_DEL)
+            cookies[cookie_count++ % 8] = ((struct epoll_event *)args[3])->data;
+        return control_answer;
+    default:
+        memcpy((void *)args[1], reported, sizeof(reported));
+        return told;
+    }
+}
+
+static long change(int operation, int descriptor, uint64_t data)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data = data};
+
+    return CALL(epoll_ctl, 3, operation, descriptor, N(&event));
+}
+
+static void report(unsigned index, uint64_t cookie)
+{
+    reported[index] = (struct epoll_event){.events = EPOLLIN, .data = cookie};
+    told = index + 1;
+}
+
+static struct epoll_event *waited;
+
+static long wait_for(int count)
+{
+    waited = fake_program_buffer(count * sizeof(*waited));
+    return CALL(epoll_wait, 3, N(waited), count, 0);
+}
+
 static void more_events_than_asked(void)
 {
-    struct epoll_event *events = fake_program_buffer(4 * sizeof(*events));
     const long lies[] = {5, INT_MAX, 1L << 40};
 
     fake_host = flood;
     for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
         told = lies[i];
-        EXPECT(CALL(epoll_wait, 3, N(events), 4, 0) == -EIO);
-        EXPECT(CALL(epoll_pwait2, 3, N(events), 4, 0, 0, 8) == -EIO);
+        EXPECT(wait_for(4) == -EIO);
+        EXPECT(CALL(epoll_pwait2, 3, N(waited), 4, 0, 0, 8) == -EIO);
+        EXPECT(fake_untouched(waited, 4 * sizeof(*waited)));
     }
-    EXPECT(fake_untouched(events, 4 * sizeof(*events)));
-    told = 4;
-    EXPECT(CALL(epoll_wait, 3, N(events), 4, 0) == 4);
-    EXPECT(CALL(epoll_wait, 3, N(events), INT_MAX, 0) == -EINVAL);
-    EXPECT(CALL(epoll_wait, 3, N(events), -1, 0) == -EINVAL);
+    EXPECT(CALL(epoll_wait, 3, 0, INT_MAX, 0) == -EINVAL);
+    EXPECT(CALL(epoll_wait, 3, 0, -1, 0) == -EINVAL);
+}
+
+static void the_host_does_not_choose_user_data(void)
+{
+    fake_host = epoll_host;
+    EXPECT(CALL(epoll_create1, 0) == 3);
+    EXPECT(change(EPOLL_CTL_ADD, 5, 0x1111) == 0 && change(EPOLL_CTL_ADD, 6, 0x2222) == 0);
+    EXPECT(cookies[0] != 0x1111 && cookies[0] != cookies[1]);
+    report(0, 0x1111);
+    report(1, cookies[1]);
+    report(2, 0);
+    report(3, ~0UL);
+    report(4, cookies[0] + (2UL << 32));
+    report(5, 3 | 1UL << 32);
+    report(6, cookies[0]);
+    EXPECT(wait_for(8) == 2);
+    EXPECT(waited[0].data == 0x2222 && waited[1].data == 0x1111);
+    EXPECT(fake_untouched(waited + 2, 6 * sizeof(*waited)));
+}
+
+static void registrations_come_and_go(void)
+{
+    fake_host = epoll_host;
+    EXPECT(change(EPOLL_CTL_ADD, 5, 1) == 0);
+    EXPECT(change(EPOLL_CTL_MOD, 5, 2) == 0 && cookies[1] == cookies[0]);
+    report(0, cookies[0]);
+    EXPECT(wait_for(1) == 1 && waited[0].data == 2);
+    control_answer = -EEXIST;
+    EXPECT(change(EPOLL_CTL_ADD, 5, 3) == -EEXIST && wait_for(1) == 1 && waited[0].data == 2);
+    EXPECT(change(EPOLL_CTL_MOD, 5, 3) == -EEXIST && wait_for(1) == 1 && waited[0].data == 2);
+    control_answer = 7;
+    EXPECT(change(EPOLL_CTL_MOD, 5, 3) == -EIO);
+    control_answer = 0;
+    EXPECT(change(EPOLL_CTL_ADD, 5, 4) == 0); /* closed, and the number is used again */
+    report(0, cookies[0]);
+    report(1, cookies[(cookie_count - 1) % 8]);
+    EXPECT(wait_for(2) == 1 && waited[0].data == 4);
+    EXPECT(change(EPOLL_CTL_DEL, 5, 0) == 0);
+    EXPECT(change(EPOLL_CTL_ADD, 6, 6) == 0);
+    report(2, cookies[(cookie_count - 1) % 8]);
+    EXPECT(wait_for(3) == 1 && waited[0].data == 6);
+    EXPECT(CALL(epoll_create1, 0) == 3);
+    EXPECT(change(EPOLL_CTL_ADD, 7, 7) == 0);
+    report(3, cookies[(cookie_count - 1) % 8]);
+    EXPECT(wait_for(4) == 1 && waited[0].data == 7);
+}
+
+static void duplicates_see_what_the_first_registered(void)
+{
+    fake_host = epoll_host;
+    EXPECT(change(EPOLL_CTL_ADD, 5, 1) == 0);
+    report(0, cookies[0]);
+    waited = fake_program_buffer(sizeof(*waited));
+    EXPECT(CALL(epoll_wait, 4, N(waited), 1, 0) == 1 && waited[0].data == 1);
+}
+
+static void registrations_have_a_limit(void)
+{
+    fake_host = epoll_host;
+    for (int i = 0; i < EPOLL_REGISTRATIONS_MAX; i++)
+        EXPECT(change(EPOLL_CTL_ADD, i + FAKE_HIDDEN_LAST + 1, i) == 0);
+    EXPECT(change(EPOLL_CTL_ADD, 1, 1) == -ENOSPC);
+    EXPECT(change(EPOLL_CTL_DEL, FAKE_HIDDEN_LAST + 1, 0) == 0);
+    EXPECT(change(EPOLL_CTL_ADD, 1, 1) == 0);
 }
 
 static void only_events_of_poll_change(void)
@@ -89,6 +193,10 @@ static void no_more_time_is_left_than_was_asked_for(void)
 
 const struct fake_case wait_cases[] = {
     {"more_events_than_asked", more_events_than_asked},
+    {"the_host_does_not_choose_user_data", the_host_does_not_choose_user_data},
+    {"registrations_come_and_go", registrations_come_and_go},
+    {"duplicates_see_what_the_first_registered", duplicates_see_what_the_first_registered},
+    {"registrations_have_a_limit", registrations_have_a_limit},
     {"only_events_of_poll_change", only_events_of_poll_change},
     {"only_descriptors_that_were_asked_about_are_ready", only_descriptors_that_were_asked_about_are_ready},
     {"no_more_time_is_left_than_was_asked_for", no_more_time_is_left_than_was_asked_for},

@@ -117,6 +117,8 @@ long fake_call(syscall_handler handler, uint32_t number, struct fake_arguments a
     struct syscall call = {
         .thread = &thread, .compartment = &fake_compartment, .registers = &registers, .number = number};
 
+    if (!fake_compartment.base) /* epoll_table.c finds its table there */
+        fake_compartment.base = (uint64_t)calloc(1, LIBOS_HEAP_SIZE) - LIBOS_HEAP_OFFSET;
     memcpy(call.args, arguments.a, sizeof(call.args));
     return handler(&call);
 }
