@@ -113,6 +113,8 @@ class Pool:
         """The compartment has been scrubbed."""
         compartment.state = CompartmentState.FREE
         self._serve()
+        if self.config.dedicated and enclave.is_unused:
+            self.destroy(enclave)  # who asked for it has left meanwhile
         self.maintain()
         self._watch_idle()
 
@@ -297,6 +299,8 @@ class Pool:
                   format_size(enclave.memory()))  # fmt: skip
         self._events.record(EventType.ENCLAVE_READY, pool=self.name, enclave_id=enclave.id)
         self._serve()
+        if self.config.dedicated and enclave.is_unused:
+            self.destroy(enclave)  # who asked for it has left meanwhile
         self.maintain()
         self._watch_idle()
 
