@@ -12,7 +12,7 @@ import pytest
 from tests.harness.facilities import in_ci
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON_FOLDERS = ["enclave_host", "teemate_runtime", "tests", "bench", "examples"]
+PYTHON_FOLDERS = ["enclave_host", "teemate_runtime", "shim", "tests", "bench", "examples"]
 C_FOLDERS = ["enclave", "mate", "tests/programs"]
 
 
@@ -47,7 +47,7 @@ def test_python_is_formatted() -> None:
 
 
 def test_types_are_right() -> None:
-    lint(sys.executable, "-m", "mypy", "--strict", "enclave_host", "teemate_runtime")
+    lint(sys.executable, "-m", "mypy", "--strict", "enclave_host", "teemate_runtime", "shim")
 
 
 def test_c_is_formatted() -> None:

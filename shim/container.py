@@ -1,0 +1,252 @@
+"""A container and its processes: what the task service does to them, in the order containerd relies on."""
+
+import asyncio
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from protos.containerd import task_events_pb2 as events_pb2
+from shim import events
+from shim.cgroup import Cgroup
+from shim.events import Publisher
+from shim.process import Process, Status, Streams
+from shim.reaper import Exit, Reaper
+from shim.rootfs import unmount_rootfs
+from shim.runtime import DelegateError, Runtime
+from shim.ttrpc.status import Code, StatusError
+
+
+def timestamp(time_ns: int) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromNanoseconds(time_ns)
+    return stamp
+
+
+@dataclass
+class Container:
+    """One container. Methods raise StatusError; events are published after what they announce."""
+
+    id: str
+    bundle: Path
+    runtime: Runtime
+    reaper: Reaper
+    publisher: Publisher
+    init: Process
+    execs: dict[str, Process] = field(default_factory=dict)
+    paused: bool = False
+    deleting: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def create(self, *, no_pivot: bool, no_new_keyring: bool) -> int:
+        """Create init and return its pid. The caller has mounted the root file system."""
+        socket = self.init.open_streams()
+        try:
+            self.init.pid = await self.runtime.create(
+                self.id,
+                console_socket=socket.path if socket else None,
+                stdio=self.init.stdio,
+                no_pivot=no_pivot,
+                no_new_keyring=no_new_keyring,
+            )
+            await self.init.streams_taken()
+        except BaseException:
+            self.init.close()
+            raise
+        self._watch(self.init)
+        return self.init.pid
+
+    async def start(self, exec_id: str) -> int:
+        """Start init, or an exec that was added. Returns the pid."""
+        process = self.process(exec_id)
+        if process.status != Status.CREATED:
+            raise StatusError(Code.FAILED_PRECONDITION, f"process {exec_id or self.id} has been started already")
+        if exec_id:
+            return await self._start_exec(process)
+        async with process.starting:
+            await self._runtime_call(self.runtime.start(self.id))
+            if process.status == Status.CREATED:
+                process.status = Status.RUNNING
+            self.publisher.publish(events.TOPIC_START, events_pb2.TaskStart(container_id=self.id, pid=process.pid))
+        return process.pid
+
+    async def _start_exec(self, process: Process) -> int:
+        if self.init.status == Status.STOPPED:
+            raise StatusError(
+                Code.FAILED_PRECONDITION, f"container {self.id} has stopped: nothing can be executed in it"
+            )
+        async with process.starting:
+            socket = process.open_streams()
+            try:
+                process.pid = await self.runtime.exec(
+                    self.id,
+                    exec_id=process.exec_id,
+                    spec=process.spec,
+                    console_socket=socket.path if socket else None,
+                    stdio=process.stdio,
+                )
+                await process.streams_taken()
+            except BaseException as error:
+                process.close()
+                if isinstance(error, DelegateError):
+                    raise StatusError(Code.UNKNOWN, str(error)) from error
+                raise
+            process.status = Status.RUNNING
+            self._watch(process)
+            self.publisher.publish(
+                events.TOPIC_EXEC_STARTED,
+                events_pb2.TaskExecStarted(container_id=self.id, exec_id=process.exec_id, pid=process.pid),
+            )
+        return process.pid
+
+    def add_exec(self, exec_id: str, spec: bytes, streams: Streams) -> None:
+        """Record an exec and its process document (OCI runtime spec, `process`)."""
+        if exec_id in self.execs:
+            raise StatusError(Code.ALREADY_EXISTS, f"id {exec_id}: already exists")
+        try:
+            json.loads(spec)
+        except ValueError as error:
+            raise StatusError(
+                Code.INVALID_ARGUMENT, f"exec {exec_id}: the process document is not JSON: {error}"
+            ) from error
+        self.execs[exec_id] = Process(exec_id=exec_id, streams=streams, spec=spec)
+        self.publisher.publish(events.TOPIC_EXEC_ADDED, events_pb2.TaskExecAdded(container_id=self.id, exec_id=exec_id))
+
+    def process(self, exec_id: str) -> Process:
+        if not exec_id:
+            return self.init
+        try:
+            return self.execs[exec_id]
+        except KeyError:
+            raise StatusError(Code.NOT_FOUND, f"exec {exec_id} of container {self.id}: not found") from None
+
+    async def kill(self, exec_id: str, signal: int, *, everyone: bool) -> None:
+        process = self.process(exec_id)
+        if process.pid <= 0:
+            raise StatusError(Code.FAILED_PRECONDITION, "process not created")
+        if process.status == Status.STOPPED:
+            raise StatusError(Code.NOT_FOUND, "os: process already finished")
+        try:
+            if exec_id:
+                os.kill(process.pid, signal)
+            else:
+                await self.runtime.kill(self.id, signal, everyone=everyone)
+        except ProcessLookupError as error:
+            raise StatusError(Code.NOT_FOUND, "os: process already finished") from error
+        except DelegateError as error:
+            code = Code.NOT_FOUND if error.process_is_gone else Code.UNKNOWN
+            raise StatusError(code, str(error)) from error
+
+    async def delete_exec(self, exec_id: str) -> Exit:
+        """Forget an exec that has ended or was never started."""
+        process = self.process(exec_id)
+        if process.status == Status.RUNNING:
+            raise StatusError(Code.FAILED_PRECONDITION, f"exec {exec_id} is running: cannot be deleted")
+        await process.drain()
+        process.close()
+        self.execs.pop(exec_id, None)
+        (self.bundle / f"{exec_id}.pid").unlink(missing_ok=True)
+        return process.ended.result() if process.ended.done() else Exit(pid=0, status=0, time_ns=0)
+
+    async def delete(self) -> Exit:
+        """Remove the container, which has stopped or was never started. The caller holds `deleting`."""
+        process = self.init
+        if process.status == Status.RUNNING or self.paused:
+            raise StatusError(Code.FAILED_PRECONDITION, f"container {self.id} is running: cannot be deleted")
+        await process.drain()
+        try:
+            await self.runtime.delete(self.id, force=process.status == Status.CREATED)
+        except DelegateError as error:
+            raise StatusError(Code.UNKNOWN, str(error)) from error
+        if process.status == Status.CREATED:
+            await process.ended
+        for each in (*self.execs.values(), process):
+            each.close()
+        unmount_rootfs(self.bundle / "rootfs")
+        ended = process.ended.result()
+        self.publisher.publish(
+            events.TOPIC_DELETE,
+            events_pb2.TaskDelete(
+                container_id=self.id, pid=ended.pid, exit_status=ended.status, exited_at=timestamp(ended.time_ns)
+            ),
+        )
+        return ended
+
+    async def pause(self) -> None:
+        await self._runtime_call(self.runtime.pause(self.id))
+        self.paused = True
+        self.publisher.publish(events.TOPIC_PAUSED, events_pb2.TaskPaused(container_id=self.id))
+
+    async def resume(self) -> None:
+        await self._runtime_call(self.runtime.resume(self.id))
+        self.paused = False
+        self.publisher.publish(events.TOPIC_RESUMED, events_pb2.TaskResumed(container_id=self.id))
+
+    async def update(self, resources: bytes) -> None:
+        await self._runtime_call(self.runtime.update(self.id, resources))
+
+    async def pids(self) -> list[int]:
+        pids: list[int] = await self._runtime_call(self.runtime.pids(self.id))
+        return pids
+
+    def metrics(self) -> Any:
+        if self.init.pid <= 0 or self.init.status == Status.STOPPED:
+            raise StatusError(Code.NOT_FOUND, f"container {self.id} is not running")
+        try:
+            return Cgroup.of_process(self.init.pid).metrics()
+        except OSError as error:
+            raise StatusError(Code.NOT_FOUND, f"cgroup of container {self.id}: {error}") from error
+
+    def status_of(self, process: Process) -> Status:
+        if self.paused and process.status == Status.RUNNING:
+            return Status.PAUSED
+        return process.status
+
+    async def _runtime_call(self, call: Any) -> Any:
+        try:
+            return await call
+        except DelegateError as error:
+            raise StatusError(Code.UNKNOWN, str(error)) from error
+
+    def _watch(self, process: Process) -> None:
+        """Note the exit as soon as it happens, and announce it, though never before the start."""
+
+        def note(future: "asyncio.Future[Exit]") -> None:
+            process.status = Status.STOPPED
+            if process is self.init:
+                self.paused = False
+            if not process.ended.done():
+                process.ended.set_result(future.result())
+
+        self.reaper.exit_of(process.pid).add_done_callback(note)
+        task = asyncio.create_task(self._announce_exit(process))
+        _announcements.add(task)
+        task.add_done_callback(_announcements.discard)
+
+    async def _announce_exit(self, process: Process) -> None:
+        ended = await asyncio.shield(process.ended)
+        if process is self.init:
+            # With a pid namespace of its own the kernel has killed the execs; their exits are announced first.
+            running = [each.ended for each in self.execs.values() if each.pid > 0 and not each.ended.done()]
+            if running:
+                await asyncio.wait(running, timeout=DEATH_OF_EXECS_TIMEOUT)
+                await asyncio.sleep(0)
+        async with process.starting:
+            pass
+        self.publisher.publish(
+            events.TOPIC_EXIT,
+            events_pb2.TaskExit(
+                container_id=self.id,
+                id=process.exec_id or self.id,
+                pid=ended.pid,
+                exit_status=ended.status,
+                exited_at=timestamp(ended.time_ns),
+            ),
+        )
+
+
+DEATH_OF_EXECS_TIMEOUT = 5.0
+# asyncio keeps only weak references to tasks.
+_announcements: "set[asyncio.Task[None]]" = set()

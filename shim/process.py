@@ -1,0 +1,92 @@
+"""One process of a container as containerd sees it: created, running, stopped; its streams and its exit."""
+
+import asyncio
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from shim.console import Console, ConsoleSocket
+from shim.reaper import Exit
+from shim.stdio import Stdio, open_stdio
+
+# containerd's runc shim waits as long for the output of a deleted process.
+DRAIN_TIMEOUT = 10.0
+
+
+class Status(IntEnum):
+    """containerd.v1.types.Status."""
+
+    UNKNOWN = 0
+    CREATED = 1
+    RUNNING = 2
+    STOPPED = 3
+    PAUSED = 4
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The names that containerd gave for a process's standard streams."""
+
+    stdin: str
+    stdout: str
+    stderr: str
+    terminal: bool
+
+
+@dataclass
+class Process:
+    """A container's init (`exec_id` empty) or one exec (`spec` is its process document)."""
+
+    exec_id: str
+    streams: Streams
+    spec: bytes = b""
+    pid: int = 0
+    status: Status = Status.CREATED
+    stdio: Stdio | None = None
+    console: Console | None = None
+    # Held from before the process can run until its start has been announced.
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _console_socket: ConsoleSocket | None = None
+    ended: "asyncio.Future[Exit]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def open_streams(self) -> ConsoleSocket | None:
+        """Open the streams. For a terminal the console socket, on which the runtime will send the pty."""
+        if self.streams.terminal:
+            self._console_socket = ConsoleSocket()
+            return self._console_socket
+        self.stdio = open_stdio(stdin=self.streams.stdin, stdout=self.streams.stdout, stderr=self.streams.stderr)
+        return None
+
+    async def streams_taken(self) -> None:
+        """The runtime has started the process: take the terminal, or let go of the process's ends."""
+        if self._console_socket is not None:
+            master = await self._console_socket.receive()
+            self._console_socket.close()
+            self._console_socket = None
+            self.console = Console(master, stdin=self.streams.stdin, stdout=self.streams.stdout)
+        elif self.stdio is not None:
+            self.stdio.taken()
+
+    def close_stdin(self) -> None:
+        if self.console is not None:
+            self.console.close_stdin()
+        elif self.stdio is not None:
+            self.stdio.close_stdin()
+
+    async def drain(self) -> None:
+        """Wait until all output has reached containerd's FIFOs, for at most DRAIN_TIMEOUT seconds."""
+        if self.console is not None:
+            await asyncio.wait([self.console.drained], timeout=DRAIN_TIMEOUT)
+        elif self.stdio is not None:
+            await self.stdio.drain(timeout=DRAIN_TIMEOUT)
+
+    def close(self) -> None:
+        """Give the streams back. Safe to call at any point, and twice."""
+        if self._console_socket is not None:
+            self._console_socket.close()
+            self._console_socket = None
+        if self.console is not None:
+            self.console.close()
+            self.console = None
+        if self.stdio is not None:
+            self.stdio.close()
+            self.stdio = None

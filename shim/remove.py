@@ -1,0 +1,61 @@
+"""The `delete` action: clean up after a shim that is gone. Needs no server and may run twice."""
+
+import subprocess
+import time
+from pathlib import Path
+
+from protos.containerd import task_v2_pb2
+from shim.address import Address, group_of
+from shim.invocation import Invocation
+from shim.options_file import read_options
+from shim.rootfs import unmount_rootfs
+from shim.runtime import Runtime
+from teemate_runtime.oci import strict_json
+from teemate_runtime.oci.failure import Failure
+
+KILLED = 137
+
+
+def remove(invocation: Invocation) -> bytes:
+    """Kill and remove the container; containerd's DeleteResponse as bytes."""
+    bundle = invocation.bundle
+    runtime = Runtime.from_options(
+        namespace=invocation.namespace, bundle=bundle, options=read_options(bundle), reaper=None
+    )
+    context = runtime.context
+    subprocess.run(
+        [context.delegate, *context.global_words(quiet=True), "delete", "--force", invocation.id],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,  # a container that never came to be is no error: what counts is that none is left
+    )
+    unmount_rootfs(bundle / "rootfs")
+    _remove_dead_socket(invocation)
+    response = task_v2_pb2.DeleteResponse(pid=_init_pid(bundle), exit_status=KILLED)
+    response.exited_at.FromNanoseconds(time.time_ns())
+    return bytes(response.SerializeToString())
+
+
+def _init_pid(bundle: Path) -> int:
+    try:
+        return int((bundle / "init.pid").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _remove_dead_socket(invocation: Invocation) -> None:
+    """A killed shim leaves its socket behind; one that serves other containers of a pod keeps it."""
+    try:
+        config = strict_json.parse(strict_json.read(f"{invocation.bundle}/config.json", what="config.json"), what="")
+    except Failure:
+        return
+    annotations = config.get("annotations")
+    names = {key: str(value) for key, value in annotations.items()} if isinstance(annotations, dict) else {}
+    address = Address.of(
+        grpc_address=invocation.grpc_address,
+        namespace=invocation.namespace,
+        group=group_of(names, invocation.id),
+    )
+    if address.path.exists() and not address.answers():
+        address.path.unlink(missing_ok=True)

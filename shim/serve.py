@@ -1,0 +1,100 @@
+"""The shim as a process: from the `start` action to the end of its last container."""
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from shim import reaper
+from shim.address import Address, group_of, listen
+from shim.events import Publisher
+from shim.invocation import Invocation
+from shim.reaper import Reaper
+from shim.service import TaskService
+from shim.ttrpc.server import Server
+
+PR_SET_NAME = 15
+EVENTS_DRAIN_TIMEOUT = 5.0
+
+
+def prepare(invocation: Invocation) -> tuple[Address, socket.socket | None]:
+    """The `start` action's first half: the group's address, and its listener unless a shim serves there already."""
+    config = json.loads((invocation.bundle / "config.json").read_bytes())
+    annotations = config.get("annotations") or {}
+    address = Address.of(
+        grpc_address=invocation.grpc_address,
+        namespace=invocation.namespace,
+        group=group_of(annotations, invocation.id),
+    )
+    listener = listen(address)
+    # containerd 1.6 and 1.7 find the shim again by this file; 2.x reads it when it migrates.
+    (invocation.bundle / "address").write_text(address.uri)
+    return address, listener
+
+
+def detach(invocation: Invocation) -> None:
+    """Cut the shim loose from whoever started it: session, directory, streams, out-of-memory score, name."""
+    os.setsid()
+    os.chdir(invocation.bundle)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.dup2(_open_log(invocation.bundle, fallback=null), 2)
+    if null > 2:
+        os.close(null)
+    _prefer_for_oom()
+    ctypes.CDLL(None).prctl(PR_SET_NAME, b"shim-teemate-v2", 0, 0, 0)
+
+
+def _open_log(bundle: Path, *, fallback: int) -> int:
+    """containerd's `log` FIFO. Opened for reading too, so that it outlives a containerd that goes away."""
+    try:
+        return os.open(bundle / "log", os.O_RDWR | os.O_NONBLOCK)
+    except OSError:
+        return fallback
+
+
+def _prefer_for_oom() -> None:
+    """One above containerd's score, so that the kernel ends a shim before containerd."""
+    own = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):
+        own.write_text(str(min(int(own.read_text()) + 1, 1000)))
+
+
+def serve(invocation: Invocation, address: Address, listener: socket.socket) -> None:
+    """Serve until containerd says Shutdown and no container is left. Removes the socket."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if invocation.debug else logging.WARNING,
+        format='time="%(asctime)s" level=%(levelname)s msg="%(message)s"',
+        force=True,
+    )
+    reaper.become_subreaper()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        asyncio.run(_serve(invocation, listener))
+    finally:
+        address.path.unlink(missing_ok=True)
+
+
+async def _serve(invocation: Invocation, listener: socket.socket) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    children = Reaper()
+    children.start()
+    publisher = Publisher(address=invocation.ttrpc_address, namespace=invocation.namespace)
+    service = TaskService(namespace=invocation.namespace, reaper=children, publisher=publisher, on_shutdown=stop.set)
+    server = Server(service.services())
+    await server.start(listener)
+    await stop.wait()
+    await publisher.drain(timeout=EVENTS_DRAIN_TIMEOUT)
+    await server.close()

@@ -1,0 +1,197 @@
+"""A process's standard streams: the FIFOs (or log file) that containerd named.
+
+The container gets the stdout FIFO itself. The shim keeps each output FIFO open for reading too, so that a reader that
+goes away (a restarted containerd, a detached client) does not end the container with SIGPIPE. Two streams are copied
+through a pipe: stdin, since a FIFO that no client has opened yet would read as ended; and stderr, since the OCI runtime
+writes its own complaints there, which are not the container's.
+"""
+
+import asyncio
+import contextlib
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+COPY_SIZE = 32 << 10
+
+
+class StdioError(Exception):
+    """A stream could not be opened."""
+
+
+@dataclass
+class Stdio:
+    """Open descriptors for one process. `inherit` are stdin, stdout and stderr of the container's process."""
+
+    inherit: tuple[int, int, int]
+    _kept: list[int] = field(default_factory=list)
+    _stdin: "StdinCopier | None" = None
+    _stderr: "StderrCopier | None" = None
+
+    def taken(self) -> None:
+        """The process runs, and has its own copies."""
+        self._close_inherited()
+        if self._stderr is not None:
+            self._stderr.start()
+
+    def _close_inherited(self) -> None:
+        for fd in set(self.inherit):
+            if fd >= 0:
+                os.close(fd)
+        self.inherit = (-1, -1, -1)
+
+    def close_stdin(self) -> None:
+        """CloseIO: let the process see the end of its input."""
+        if self._stdin is not None:
+            self._stdin.close()
+            self._stdin = None
+
+    async def drain(self, *, timeout: float) -> None:
+        """Wait until everything written has reached containerd's FIFO."""
+        if self._stderr is not None:
+            await asyncio.wait([self._stderr.drained], timeout=timeout)
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._close_inherited()
+        self.close_stdin()
+        if self._stderr is not None:
+            self._stderr.close()
+        while self._kept:
+            os.close(self._kept.pop())
+
+
+def open_stdio(*, stdin: str, stdout: str, stderr: str) -> Stdio:
+    """Open what containerd named; an empty name is /dev/null. Raises StdioError."""
+    kept: list[int] = []
+    opened: list[int] = []
+    copier: StdinCopier | None = None
+    errors: StderrCopier | None = None
+    try:
+        if stdin:
+            copier = StdinCopier(stdin)
+            opened.append(copier.reader)
+        else:
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        opened.append(_open_output(stdout, kept))
+        opened.append(_open_output(stderr, kept))
+        if stderr:
+            errors = StderrCopier(opened[2])
+            opened[2] = errors.writer
+    except OSError as error:
+        for fd in (*opened, *kept):
+            os.close(fd)
+        if copier:
+            copier.close()
+        raise StdioError(f"cannot open a standard stream of the container: {error}") from error
+    return Stdio(inherit=(opened[0], opened[1], opened[2]), _kept=kept, _stdin=copier, _stderr=errors)
+
+
+class StdinCopier:
+    """Copies containerd's stdin FIFO into a pipe; `reader` is the process's end, which the caller closes."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        # Not readable, and not at its end either, until the first writer has opened it (fifo(7), poll(2)).
+        self._fifo = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.reader, self._writer = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._writer, False)
+        self._pending = b""
+        self._loop.add_reader(self._fifo, self._read)
+
+    def close(self) -> None:
+        if self._fifo >= 0:
+            self._loop.remove_reader(self._fifo)
+            self._loop.remove_writer(self._writer)
+            os.close(self._fifo)
+            os.close(self._writer)
+            self._fifo = -1
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._pending = os.read(self._fifo, COPY_SIZE)
+            if not self._pending:
+                self.close()
+                return
+            self._loop.remove_reader(self._fifo)  # one chunk at a time: the process sets the pace
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            self._pending = self._pending[os.write(self._writer, self._pending) :]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self.close()
+            return
+        if self._pending:
+            self._loop.add_writer(self._writer, self._write)
+        else:
+            self._loop.remove_writer(self._writer)
+            self._loop.add_reader(self._fifo, self._read)
+
+
+class StderrCopier:
+    """Copies a pipe to containerd's stderr; `writer` is the process's end, which the caller closes."""
+
+    def __init__(self, output: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
+        self._output = output
+        self._pending = b""
+        self.drained: asyncio.Future[None] = self._loop.create_future()
+        os.set_blocking(self._reader, False)
+        os.set_blocking(output, False)
+
+    def start(self) -> None:
+        """Copy from now on. Never called, and the text dropped, when the OCI runtime has failed."""
+        self._loop.add_reader(self._reader, self._read)
+
+    def close(self) -> None:
+        if self._reader >= 0:
+            self._loop.remove_reader(self._reader)
+            self._loop.remove_writer(self._output)
+            os.close(self._reader)
+            os.close(self._output)
+            self._reader = -1
+        if not self.drained.done():
+            self.drained.set_result(None)
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._pending = os.read(self._reader, COPY_SIZE)
+            if not self._pending:
+                self.close()
+                return
+            self._loop.remove_reader(self._reader)  # one chunk at a time: the client sets the pace
+            self._write()
+
+    def _write(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._pending = self._pending[os.write(self._output, self._pending) :]
+        if self._pending:
+            self._loop.add_writer(self._output, self._write)
+        else:
+            self._loop.remove_writer(self._output)
+            self._loop.add_reader(self._reader, self._read)
+
+
+def _open_output(name: str, kept: list[int]) -> int:
+    if not name:
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    parts = urlsplit(name)
+    if parts.scheme == "file":
+        path = Path(parts.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    if parts.scheme not in ("", "fifo"):
+        raise OSError(f"{name}: log URI scheme {parts.scheme!r} is not supported; use a FIFO or file://")
+    path = Path(parts.path)
+    if not stat.S_ISFIFO(path.stat().st_mode):
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    # Opening a FIFO for reading first never blocks, and lets the writing end open at once.
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kept.append(reader)
+    return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
