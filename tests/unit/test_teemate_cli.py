@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import click
 import grpc
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from protos import host_pb2, host_pb2_grpc
 from teemate_runtime.teemate import output, records
 from teemate_runtime.teemate.__main__ import COMMANDS, command
 from teemate_runtime.teemate.checks import kernel, processor
+from teemate_runtime.teemate.completions import pool_names
 from teemate_runtime.teemate.lazy_group import LazyGroup
 
 CONTAINER = "moby/" + "0123456789abcdef" * 4
@@ -218,3 +220,12 @@ def test_command_of_a_mate(tmp_path: Path) -> None:
     (tmp_path / "5" / "cmdline").write_bytes(b"/dev/.teemate/mate\0--lease-fd=3\0--\0sqlite3\0a b\0")
     assert records.command_of(5, proc=tmp_path) == "sqlite3 a b"
     assert records.command_of(6, proc=tmp_path) == ""
+
+
+def test_pools_are_completed(host: tuple[MadeUpHost, Path], tmp_path: Path) -> None:
+    def completed(directory: Path) -> list[str]:
+        root = command.make_context("teemate", ["--host", str(directory), "pool"], resilient_parsing=True)
+        return pool_names(root, click.Argument(["name"]), "bl")
+
+    assert completed(host[1]) == ["blue"]
+    assert completed(tmp_path) == []

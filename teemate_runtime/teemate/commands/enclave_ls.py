@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from teemate_runtime.teemate.completions import pool_names
 from teemate_runtime.teemate.output import Column, output_option, show, size, yes_no
 from teemate_runtime.teemate.session import Session
 
@@ -24,7 +25,7 @@ _COLUMNS = (
 
 
 @click.command()
-@click.option("--pool", default="", help="Only those of this pool.")
+@click.option("--pool", default="", shell_complete=pool_names, help="Only those of this pool.")
 @output_option
 @click.pass_obj
 def command(session: Session, pool: str, form: str) -> None:

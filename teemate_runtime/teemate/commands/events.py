@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from teemate_runtime.teemate.completions import pool_names
 from teemate_runtime.teemate.output import output_option
 from teemate_runtime.teemate.session import Session
 
 
 @click.command()
-@click.option("--pool", default="", help="Only those of this pool.")
+@click.option("--pool", default="", shell_complete=pool_names, help="Only those of this pool.")
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only these, for example lease.ended; repeatable.")
 @click.option("--recent/--no-recent", default=True, show_default=True, help="Begin with those that are remembered.")
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Go on until interrupted.")

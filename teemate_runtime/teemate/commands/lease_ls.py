@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from teemate_runtime.teemate.completions import pool_names
 from teemate_runtime.teemate.output import Column, output_option, show, size
 from teemate_runtime.teemate.session import Session
 
@@ -13,7 +14,7 @@ def _or_dash(value: object) -> str:
 
 
 @click.command()
-@click.option("--pool", default="", help="Only those of this pool.")
+@click.option("--pool", default="", shell_complete=pool_names, help="Only those of this pool.")
 @click.option("--container", default="", help="Only those of this container.")
 @output_option
 @click.pass_obj

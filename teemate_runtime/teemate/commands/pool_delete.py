@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from teemate_runtime.teemate.completions import pool_names
 from teemate_runtime.teemate.session import Session
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=pool_names)
 @click.pass_obj
 def command(session: Session, name: str) -> None:
     """Delete a pool that has no leases and is not of the configuration file.

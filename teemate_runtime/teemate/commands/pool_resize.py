@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from teemate_runtime.teemate.completions import pool_names
 from teemate_runtime.teemate.output import output_option, show_value
 from teemate_runtime.teemate.session import Session
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=pool_names)
 @click.option("--ready", type=click.IntRange(min=0), help="Enclaves kept with a free compartment.")
 @click.option("--maximum", type=click.IntRange(min=1), help="Most enclaves.")
 @output_option

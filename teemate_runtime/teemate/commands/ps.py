@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from teemate_runtime.teemate.completions import pool_names
 from teemate_runtime.teemate.output import output_option, show
 from teemate_runtime.teemate.session import Session
 
 
 @click.command()
-@click.option("--pool", default="", help="Only those of this pool.")
+@click.option("--pool", default="", shell_complete=pool_names, help="Only those of this pool.")
 @click.option("--container", default="", help="Only those of this container.")
 @output_option
 @click.pass_obj
