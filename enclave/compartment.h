@@ -51,7 +51,6 @@ struct compartment {
     uint32_t exiting; /* exit_group has begun */
     uint32_t slots_used; /* slots below this have been entered since the last scrub */
     uint32_t threads_alive; /* that have not begun to exit, under thread_lock */
-    uint32_t leader_status; /* exit status of the first thread, once it has ended by exit */
 
     struct memory memory;
     struct spinlock futex_lock;

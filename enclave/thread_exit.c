@@ -93,16 +93,12 @@ long sys_exit(struct syscall *call)
     struct thread *self = call->thread;
     struct compartment *compartment = call->compartment;
     uint32_t status = (uint32_t)call->args[0] & 0xff;
-    int leader = self->thread_id == compartment->process_id;
 
     spin_lock(&compartment->thread_lock);
     int last = --compartment->threads_alive == 0;
-    if (leader)
-        compartment->leader_status = status;
-    uint32_t process_status = compartment->leader_status;
     spin_unlock(&compartment->thread_lock);
-    if (last)
-        host_exit_group(process_status);
+    if (last) /* its status is the process's, as in Linux since 6.0 */
+        host_exit_group(status);
 
     release_robust_list(self);
     pass_signals_on(self);
