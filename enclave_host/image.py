@@ -1,9 +1,10 @@
 """The enclave image: the LibOS as an ELF file, read into the pages that EADD adds."""
 
+import itertools
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.constants import P_FLAGS
 from elftools.elf.elffile import ELFFile
 
@@ -48,11 +49,16 @@ def load_image(path: Path) -> EnclaveImage:
     region, a writable one, or one that is not page-aligned.
     """
     try:
-        with path.open("rb") as file:
-            return _read(ELFFile(file), path)
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no enclave image there; run `make build` or set `image`") from error
-    except (ELFError, OSError) as error:
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error}") from error
+    try:
+        return _read(ELFFile(BytesIO(content)), path)
+    except ImageError:
+        raise
+    except Exception as error:  # pyelftools raises whatever a malformed file leads it to
         raise ImageError(f"{path}: not readable as an ELF enclave image: {error}") from error
 
 
@@ -64,20 +70,27 @@ def _read(elf: ELFFile, path: Path) -> EnclaveImage:
         if header["p_memsz"] == 0:
             continue
         offset = header["p_vaddr"] - ENCLAVE_BASE
-        content = header.data().ljust(header["p_memsz"], b"\0")
-        content = content.ljust(-(-len(content) // PAGE_SIZE) * PAGE_SIZE, b"\0")
-        if offset < 0 or offset + len(content) > IMAGE_SIZE or offset % PAGE_SIZE:
+        size = -(-header["p_memsz"] // PAGE_SIZE) * PAGE_SIZE
+        if offset < 0 or offset + size > IMAGE_SIZE or offset % PAGE_SIZE:
             raise ImageError(f"{path}: segment at {header['p_vaddr']:#x} is not page-aligned in the image region")
+        content = header.data()
+        if len(content) != header["p_filesz"] or len(content) > size:
+            raise ImageError(f"{path}: segment at {header['p_vaddr']:#x} is cut off")
+        content = content.ljust(size, b"\0")
         if header["p_flags"] & P_FLAGS.PF_W:
             raise ImageError(f"{path}: segment at {header['p_vaddr']:#x} is writable; the image must be read-only")
         permissions = Secinfo.REG | Secinfo.R
         if header["p_flags"] & P_FLAGS.PF_X:
             permissions |= Secinfo.X
         segments.append(Segment(offset=offset, content=content, permissions=permissions))
+    segments.sort(key=lambda segment: segment.offset)
     if not segments:
         raise ImageError(f"{path}: no loadable segment")
+    for first, second in itertools.pairwise(segments):
+        if first.offset + len(first.content) > second.offset:
+            raise ImageError(f"{path}: segments share the page at {ENCLAVE_BASE + second.offset:#x}")
     image = EnclaveImage(
-        segments=tuple(sorted(segments, key=lambda segment: segment.offset)),
+        segments=tuple(segments),
         entry=elf["e_entry"] - ENCLAVE_BASE,
         enclu_sites=_enclu_sites(elf, path),
     )

@@ -113,8 +113,6 @@ class Pool:
         """The compartment has been scrubbed."""
         compartment.state = CompartmentState.FREE
         self._serve()
-        if self.config.dedicated and enclave.is_unused:
-            self.destroy(enclave)  # who asked for it has left meanwhile
         self.maintain()
         self._watch_idle()
 
