@@ -54,6 +54,11 @@ class Bundle:
             return False
         return True
 
+    @property
+    def own_pid_file(self) -> str:
+        """For the delegate, if the caller names none. One name is enough: the bundle is locked while it is there."""
+        return f"{self.path}/.teemate-init.pid"
+
     def replace_config(self) -> None:
         """Put self.config in the place of config.json. No fsync: after a crash of the host the bundle is void."""
         at = self._directory

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from teemate_runtime.oci import pid_file
 from teemate_runtime.oci.attach import Refused
 from teemate_runtime.oci.context import Context
@@ -21,7 +19,7 @@ def main(context: Context) -> int:
 
 def create(context: Context, prepared: Prepared, container: str, wanted_pid_file: str | None) -> int:
     """Create from a prepared bundle, and bind. On failure nothing of it is left."""
-    path = wanted_pid_file or f"{prepared.bundle.path}/.teemate-{os.getpid()}.pid"
+    path = wanted_pid_file or prepared.bundle.own_pid_file
     words = ["create", *prepared.words, f"--pid-file={path}", container]
     try:
         status = Child(context, words, redirections=prepared.redirections).wait()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from teemate_runtime.oci.attached import run_attached
 from teemate_runtime.oci.context import Context
 from teemate_runtime.oci.create import create
@@ -22,7 +20,7 @@ def main(context: Context) -> int:
         create(context, prepared, container, options.value("pid-file"))
         replace_by(context, ["start", container])
     pid_file = options.value("pid-file")
-    path = f"{prepared.bundle.path}/.teemate-{os.getpid()}.pid"
+    path = prepared.bundle.own_pid_file
     run_attached(
         context,
         ["run", *prepared.words, f"--pid-file={pid_file or path}", container],
