@@ -1,75 +1,105 @@
-"""Enclave images that cannot be used are refused with a reason."""
+"""The LibOS image keeps its promises (.ci/check-image.sh), and the checks notice when one is broken."""
 
 from __future__ import annotations
 
-import random
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from enclave_host.image import ImageError, load_image
-from enclave_host.sgx import Secinfo
-from tests.unit.fake_host import ENCLU_SITE, write_image
+from tests.harness.paths import LIBOS, ROOT
+
+CHECK = ROOT / ".ci" / "check-image.sh"
+RIGHT = """
+    .globl enclave_entry
+    enclave_entry: ud2
+    .section .rodata, "a"
+    .quad 1
+"""
+SCRIPT = """
+ENTRY({entry})
+PHDRS {{ text PT_LOAD FLAGS(5); rodata PT_LOAD FLAGS({data_flags}); }}
+SECTIONS {{
+    . = 0x700000000000;
+    .text : {{ *(.text) }} :text
+    . = ALIGN(4096);
+    .rodata : {{ *(.rodata) *(.data) }} :rodata
+}}
+"""
 
 
-def test_segments_sites_and_entry(tmp_path: Path) -> None:
-    image = load_image(write_image(tmp_path / "image"))
-    assert [(s.offset, len(s.content), s.permissions) for s in image.segments] == [
-        (0, 4096, Secinfo.REG | Secinfo.R | Secinfo.X),
-        (4096, 4096, Secinfo.REG | Secinfo.R),
-    ]
-    assert (image.entry, image.enclu_sites, image.size) == (0, (16,), 8192)
+def check(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([CHECK, *arguments], capture_output=True, text=True)
 
 
-def corrupt(content: bytes, offset: int, value: bytes) -> bytes:
-    return content[:offset] + value + content[offset + len(value) :]
+def link(folder: Path, assembly: str, *, data_flags: int = 4, entry: str = "enclave_entry", options: str = "") -> Path:
+    """A tiny image made like the real one."""
+    (folder / "image.S").write_text(assembly + '\n.section .note.GNU-stack, "", @progbits\n')
+    (folder / "image.ld").write_text(SCRIPT.format(data_flags=data_flags, entry=entry))
+    command = ["gcc", "-static", "-nostdlib", "-no-pie", "-Wl,--build-id=none", f"-Wl,-T,{folder / 'image.ld'}"]
+    command += [*options.split(), "-o", str(folder / "image.elf"), str(folder / "image.S")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "image.elf"
 
 
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        pytest.param(lambda c: b"", "not readable", id="empty"),
-        pytest.param(lambda c: b"#!/bin/sh\n", "not readable", id="script"),
-        pytest.param(lambda c: c[:100], "not readable", id="cut"),
-        pytest.param(lambda c: corrupt(c, 18, b"\x03\0"), "not a static x86-64", id="machine"),
-        pytest.param(lambda c: corrupt(c, 16, b"\x03\0"), "not a static x86-64", id="shared object"),
-        pytest.param(lambda c: corrupt(c, 64 + 16, b"\0\0\0\0\0\x60\0\0"), "image region", id="address"),
-        pytest.param(lambda c: corrupt(c, 4096 + 16, b"\x90" * 5), "no ENCLU", id="site without ENCLU"),
-        pytest.param(lambda c: corrupt(c, 64 + 40, b"\0\0\0\0\xff"), "image region", id="huge"),
-        pytest.param(lambda c: corrupt(c, 64 + 40, b"\0\x20"), "share the page", id="overlap"),
-        pytest.param(lambda c: corrupt(c, 60, b"\0\0"), "enclu_sites", id="no sections"),
-    ],
-)
-def test_unsuitable_file_is_refused(tmp_path: Path, change, text: str) -> None:  # type: ignore[no-untyped-def]
-    path = tmp_path / "image"
-    path.write_bytes(change(write_image(path).read_bytes()))
-    with pytest.raises(ImageError, match=text) as refused:
-        load_image(path)
-    assert str(path) in str(refused.value)
+def test_libos_image() -> None:
+    if not LIBOS.exists():
+        pytest.fail(f"{LIBOS} is missing: run `make enclave`")
+    done = check(LIBOS)
+    assert done.returncode == 0, done.stderr
 
 
-def test_writable_segment_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="writable"):
-        load_image(write_image(tmp_path / "image", writable=True))
+def test_the_image_does_not_depend_on_where_it_is_built() -> None:
+    done = check("--reproducible")
+    assert done.returncode == 0, done.stderr
 
 
-def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="make build"):
-        load_image(tmp_path / "none")
+def test_a_right_image_passes(tmp_path: Path) -> None:
+    done = check(link(tmp_path, RIGHT))
+    assert done.returncode == 0, done.stderr
 
 
-def test_mutated_images_never_end_in_another_exception(tmp_path: Path) -> None:
-    """The file is the operator's, but a half-written one must not end in a traceback."""
-    path = tmp_path / "image"
-    good = write_image(path, text=b"\x90" * 16 + ENCLU_SITE).read_bytes()
-    dice = random.Random(1)
-    for _ in range(2000):
-        content = bytearray(good)
-        for _ in range(dice.randint(1, 3)):
-            at = dice.choice([dice.randrange(64), dice.randrange(64, 176), dice.randrange(12288, len(good))])
-            content[at] = dice.choice([0, 1, 0x7F, 0x80, 0xFF, dice.randrange(256)])
-        path.write_bytes(content[: dice.choice([len(content), dice.randrange(len(content))])])
-        try:
-            load_image(path)
-        except ImageError:
-            continue
+KERNEL_ENTRIES = {
+    "syscall": "syscall",
+    "sysenter": "sysenter",
+    "int 0x80": "int $0x80",
+    "syscall with a prefix": ".byte 0x48, 0x0f, 0x05",
+    "syscall with an operand size prefix": ".byte 0x66, 0x0f, 0x05",
+}
+
+
+@pytest.mark.parametrize("name", KERNEL_ENTRIES)
+def test_kernel_entry_is_found(tmp_path: Path, name: str) -> None:
+    done = check(link(tmp_path, RIGHT + f"\n.text\n{KERNEL_ENTRIES[name]}\n"))
+    assert done.returncode == 1
+    assert "kernel" in done.stderr
+
+
+def test_writable_segment_is_found(tmp_path: Path) -> None:
+    done = check(link(tmp_path, RIGHT, data_flags=6))
+    assert done.returncode == 1
+    assert "writable segment" in done.stderr
+
+
+def test_writable_section_is_found(tmp_path: Path) -> None:
+    done = check(link(tmp_path, RIGHT + '\n.section .bss.counter, "aw", @nobits\n.skip 8\n.section .bss\n.skip 8\n'))
+    assert done.returncode == 1
+
+
+def test_other_entry_is_found(tmp_path: Path) -> None:
+    done = check(link(tmp_path, RIGHT + "\n.text\n.globl other\nother: ud2\n", entry="other"))
+    assert done.returncode == 1
+    assert "enclave_entry" in done.stderr
+
+
+def test_relocation_is_found(tmp_path: Path) -> None:
+    done = check(link(tmp_path, RIGHT + "\n.quad enclave_entry\n", options="-Wl,--emit-relocs"))
+    assert done.returncode == 1
+    assert "relocation" in done.stderr
+
+
+def test_missing_image_is_told() -> None:
+    done = check("/nonexistent/libos.elf")
+    assert done.returncode == 1
+    assert "make enclave" in done.stderr
