@@ -13,6 +13,8 @@ import click
 # One thing that is listed: its fields as JSON has them.
 Record = Mapping[str, Any]
 
+RowStyle = Callable[[Record], str]
+
 FORMATS = ("table", "json", "yaml")
 
 output_option = click.option(
@@ -37,10 +39,10 @@ class Column:
     wide: bool = False
 
 
-def show(records: Sequence[Record], columns: Sequence[Column], *, form: str) -> None:
-    """A listing."""
+def show(records: Sequence[Record], columns: Sequence[Column], *, form: str, style: RowStyle = lambda _: "") -> None:
+    """A listing. `style`: how a row of the table looks on a terminal."""
     if form == "table":
-        print_table(records, columns)
+        print_table(records, columns, style=style)
     else:
         show_value([dict(record) for record in records], form=form)
 
@@ -55,21 +57,21 @@ def show_value(value: Any, *, form: str) -> None:
         yaml.safe_dump(value, sys.stdout, sort_keys=False, allow_unicode=True)
 
 
-def print_table(records: Sequence[Record], columns: Sequence[Column]) -> None:
+def print_table(records: Sequence[Record], columns: Sequence[Column], *, style: RowStyle) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(table(records, columns))
+        console.print(table(records, columns, style=style))
         return
     # A pipe has no width: never cut, fold or pad what a script is to read.
     console = Console(highlight=False, width=10_000)
     with console.capture() as captured:
-        console.print(table(records, columns))
+        console.print(table(records, columns, style=style))
     sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
-def table(records: Sequence[Record], columns: Sequence[Column]) -> Any:
+def table(records: Sequence[Record], columns: Sequence[Column], *, style: RowStyle = lambda _: "") -> Any:
     """The records as a rich table."""
     from rich.table import Table
     from rich.text import Text
@@ -79,7 +81,7 @@ def table(records: Sequence[Record], columns: Sequence[Column]) -> Any:
         justify: Any = "right" if column.right else "left"
         result.add_column(column.title, justify=justify, no_wrap=not column.wide, overflow="fold")
     for record in records:
-        result.add_row(*[Text(column.form(record[column.field])) for column in columns])
+        result.add_row(*[Text(column.form(record[column.field])) for column in columns], style=style(record))
     return result
 
 

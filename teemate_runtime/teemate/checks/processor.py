@@ -8,6 +8,7 @@ from pathlib import Path
 from teemate_runtime.teemate.checks.finding import Finding, lack, note, ok
 
 _SGX_DEVICE = Path("/dev/sgx_enclave")
+CONFIDENTIALITY = "Confidentiality"
 SOFTWARE_MODEL = (
     "enclaves are the SOFTWARE MODEL of SGX: NO CONFIDENTIALITY. Whoever has root on this host can read every program"
     " in them"
@@ -16,7 +17,7 @@ SOFTWARE_MODEL = (
 
 def run() -> list[Finding]:
     flags = cpu_flags()
-    return [_sgx(flags), _device(flags), _fsgsbase(flags), _cpuid_faulting(flags), _confidentiality()]
+    return [_confidentiality(), _sgx(flags), _device(flags), _fsgsbase(flags), _cpuid_faulting(flags)]
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
@@ -56,4 +57,4 @@ def _cpuid_faulting(flags: frozenset[str]) -> Finding:
 
 def _confidentiality() -> Finding:
     cure = "the hardware provider, on a host with SGX" if os.access(_SGX_DEVICE, os.F_OK) else "a host with SGX"
-    return note("Confidentiality", SOFTWARE_MODEL, cure=cure)
+    return note(CONFIDENTIALITY, SOFTWARE_MODEL, cure=cure)

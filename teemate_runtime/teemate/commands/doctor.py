@@ -7,7 +7,8 @@ import sys
 import click
 
 from teemate_runtime.teemate.checks.finding import Finding, Level
-from teemate_runtime.teemate.output import Column, output_option, show
+from teemate_runtime.teemate.checks.processor import CONFIDENTIALITY
+from teemate_runtime.teemate.output import Column, Record, output_option, show
 from teemate_runtime.teemate.session import Session
 
 _COLUMNS = (
@@ -30,9 +31,15 @@ def command(session: Session, form: str) -> None:
       teemate doctor -o json | jq '.[] | select(.level == "lack")'
     """
     findings = _examine(session)
-    show([finding.record() for finding in findings], _COLUMNS, form=form)
+    show([finding.record() for finding in findings], _COLUMNS, form=form, style=_style)
     if any(finding.level is Level.LACK for finding in findings):
         sys.exit(1)
+
+
+def _style(finding: Record) -> str:
+    if finding["subject"] == CONFIDENTIALITY:
+        return "bold red"
+    return {Level.LACK: "red", Level.NOTE: "yellow", Level.OK: ""}[finding["level"]]
 
 
 def _examine(session: Session) -> list[Finding]:
