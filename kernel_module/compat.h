@@ -3,6 +3,7 @@
 #ifndef TEEMATE_COMPAT_H
 #define TEEMATE_COMPAT_H
 
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/version.h>
 
@@ -26,5 +27,15 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 /* setattr() got an idmap where it had a user namespace */
 #define mnt_idmap user_namespace
 #endif
+
+/* A reference to a file whose last one may just be going away */
+static inline bool get_file_if_used(struct file *file)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+	return atomic_long_inc_not_zero(&file->f_count);
+#else
+	return file_ref_get(&file->f_ref);
+#endif
+}
 
 #endif

@@ -74,6 +74,8 @@ static long teemate_ioctl(struct teemate_enclave *enclave, unsigned int command,
 		return lease_revoke(enclave, arg, size);
 	case _IOC_NR(TEEMATE_IOC_LEASE_INFO):
 		return enclave_lease_info(enclave, arg, size);
+	case _IOC_NR(TEEMATE_IOC_LEASE_FD):
+		return lease_duplicate(enclave, arg, size);
 	case _IOC_NR(TEEMATE_IOC_INFO):
 		return enclave_info(enclave, arg, size);
 	case _IOC_NR(TEEMATE_IOC_DEBUG_WRITE):

@@ -7,6 +7,7 @@
 #include <linux/slab.h>
 
 #include "backing.h"
+#include "compat.h"
 #include "enclave.h"
 #include "epc.h"
 #include "lease.h"
@@ -180,6 +181,64 @@ put_fd:
 	put_unused_fd(request.fd);
 put_file:
 	fput(file);
+	return ret;
+}
+
+/* The file of a live lease, with a reference; NULL if it has ended or is about to */
+static struct file *lease_get_file(struct teemate_enclave *enclave, u64 id)
+{
+	struct enclave_lease *lease;
+	struct file *file = NULL;
+
+	mutex_lock(&enclave->lock);
+	list_for_each_entry(lease, &enclave->leases, link) {
+		if (lease->id == id) {
+			/* Its release has to take the lock to get off the list, so the file is still there */
+			file = get_file_if_used(lease->file) ? lease->file : NULL;
+			break;
+		}
+	}
+	mutex_unlock(&enclave->lock);
+	return file;
+}
+
+/**
+ * lease_duplicate() - TEEMATE_IOC_LEASE_FD.
+ * @enclave: that the lease is of
+ * @arg: struct teemate_lease_fd of the caller's version
+ * @size: of the caller's version
+ *
+ * Return: 0 or -errno.
+ */
+long lease_duplicate(struct teemate_enclave *enclave, void __user *arg, size_t size)
+{
+	struct teemate_lease_fd request;
+	struct file *file;
+	long ret;
+
+	ret = user_struct_get(&request, sizeof(request), arg, size);
+	if (ret)
+		return ret;
+	if (request.fd || request.reserved)
+		return -EINVAL;
+	request.fd = get_unused_fd_flags(O_CLOEXEC);
+	if (request.fd < 0)
+		return request.fd;
+	file = lease_get_file(enclave, request.id);
+	if (!file) {
+		ret = -ENOENT;
+		goto put_fd;
+	}
+	ret = user_struct_put(arg, size, &request, sizeof(request));
+	if (ret)
+		goto put_file;
+	fd_install(request.fd, file);
+	return 0;
+
+put_file:
+	fput(file);
+put_fd:
+	put_unused_fd(request.fd);
 	return ret;
 }
 

@@ -36,6 +36,7 @@ enum lease_state {
 struct enclave_lease {
 	struct kref ref; /* of the file, and of who ends the lease */
 	struct teemate_enclave *enclave;
+	struct file *file; /* no reference; valid while in enclave.leases */
 	struct inode *inode; /* of the file; its mapping finds every VMA */
 	struct list_head link; /* in enclave.leases while live; under enclave.lock */
 
@@ -63,6 +64,7 @@ bool lease_end(struct enclave_lease *lease, u32 event_flags);
 void lease_end_all(struct teemate_enclave *enclave);
 struct enclave_lease *lease_find(struct teemate_enclave *enclave, u64 id);
 void lease_put(struct enclave_lease *lease);
+long lease_duplicate(struct teemate_enclave *enclave, void __user *arg, size_t size);
 long lease_revoke(struct teemate_enclave *enclave, const void __user *arg, size_t size);
 
 /* lease_ranges.c */

@@ -170,6 +170,7 @@ struct file *lease_new_file(struct enclave_lease *lease)
 	file->private_data = lease;
 	ihold(inode);
 	lease->inode = inode;
+	lease->file = file;
 	return file;
 
 put_module:

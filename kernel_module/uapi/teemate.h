@@ -136,6 +136,13 @@ struct teemate_enclave_fd {
 	__u32 reserved;
 };
 
+/* On an enclave descriptor: one more descriptor of the live lease @id. */
+struct teemate_lease_fd {
+	__u64 id;
+	__s32 fd;
+	__u32 reserved;
+};
+
 /*
  * EDBGWR for emulated EPC: change bytes of an initialized page, measured or not, before any lease
  * exists. The software model's loader puts its gates there. -EOPNOTSUPP on hardware.
@@ -153,6 +160,7 @@ struct teemate_debug_write {
 #define TEEMATE_IOC_INFO _IOR(TEEMATE_IOC_MAGIC, 0x04, struct teemate_info)
 #define TEEMATE_IOC_DEBUG_WRITE _IOW(TEEMATE_IOC_MAGIC, 0x05, struct teemate_debug_write)
 #define TEEMATE_IOC_ENCLAVE _IOR(TEEMATE_IOC_MAGIC, 0x06, struct teemate_enclave_fd)
+#define TEEMATE_IOC_LEASE_FD _IOWR(TEEMATE_IOC_MAGIC, 0x07, struct teemate_lease_fd)
 
 /*
  * read(2) on an enclave descriptor yields whole events; poll(2) says POLLIN when there is one. At most

@@ -136,7 +136,9 @@ static void test_single_mm(int enclave)
     struct teemate_lease options = {.flags = TEEMATE_LEASE_SINGLE_MM};
     struct range_spec range[] = {{16, 16, PRIVATE, RW}, {0}};
     int fd = lease(enclave, range, NULL, &options);
-    struct container first = container_start(dup(fd), NULL), second = container_start(fd, NULL);
+    struct teemate_lease_fd again = {.id = options.id};
+    struct container first = container_start(ioctl(enclave, TEEMATE_IOC_LEASE_FD, &again) ? -1 : again.fd, NULL),
+                     second = container_start(fd, NULL);
     struct teemate_event event;
 
     check(!container_map(&first, 16, 16, RW) && !container_poke(&first, 16, 42), "one address space maps the lease");
@@ -149,6 +151,8 @@ static void test_single_mm(int enclave)
     check(next_event(enclave, &event, 50) != 0, "a second descriptor keeps the lease");
     container_kill(&second);
     check(!next_event(enclave, &event, 5000), "until it is closed");
+    again.fd = 0;
+    check(ioctl(enclave, TEEMATE_IOC_LEASE_FD, &again) < 0 && errno == ENOENT, "then there is none to be had");
 }
 
 static void test_overflow(int enclave)

@@ -87,7 +87,7 @@ static void step_raw_ioctl(void)
     static const unsigned int commands[] = {SGX_IOC_ENCLAVE_CREATE,    SGX_IOC_ENCLAVE_ADD_PAGES, SGX_IOC_ENCLAVE_INIT,
                                             SGX_IOC_ENCLAVE_PROVISION, TEEMATE_IOC_SETUP,         TEEMATE_IOC_LEASE,
                                             TEEMATE_IOC_REVOKE,        TEEMATE_IOC_LEASE_INFO,    TEEMATE_IOC_INFO,
-                                            TEEMATE_IOC_DEBUG_WRITE,   TEEMATE_IOC_ENCLAVE};
+                                            TEEMATE_IOC_DEBUG_WRITE,   TEEMATE_IOC_ENCLAVE,       TEEMATE_IOC_LEASE_FD};
     uint64_t *words = (uint64_t *)scratch;
     unsigned int command = commands[below(sizeof(commands) / sizeof(*commands))], i;
     void *argument = scratch;
