@@ -73,6 +73,15 @@ static void page_fault(struct thread *self, struct registers *frame, uint64_t er
         return;
     }
     uint32_t wanted = error & PAGE_FAULT_WRITE ? PROT_WRITE : error & PAGE_FAULT_FETCH ? PROT_EXEC : PROT_READ;
+    switch (memory_fault(self->compartment, address, wanted)) {
+    case MEMORY_FAULT_LOADED:
+        return;
+    case MEMORY_FAULT_NO_FILE:
+        signal_fault(self, frame, SIGBUS, BUS_ADRERR, address);
+        return;
+    case MEMORY_FAULT_BAD:
+        break;
+    }
     /* Permitted, and still it failed: a page of a shared mapping beyond the end of its file */
     if (vma.kind == VMA_SHARED && (vma.prot & wanted))
         signal_fault(self, frame, SIGBUS, BUS_ADRERR, address);

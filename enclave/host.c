@@ -4,6 +4,7 @@
  * through a volatile pointer, and checked before anything depends on them.
  */
 #include "host.h"
+#include "memory.h"
 #include "thread.h"
 
 #define EIO 5
@@ -180,6 +181,19 @@ long host_trim(uint64_t offset, uint64_t size)
     exchange->u.trim.offset = offset;
     exchange->u.trim.size = size;
     return status_of(leave()->u.trim.result);
+}
+
+long host_fill(uint64_t offset, uint64_t size, uint64_t source, uint32_t prot)
+{
+    host_exchange *exchange = begin(OCALL_FILL);
+    exchange->u.fill.offset = offset;
+    exchange->u.fill.size = size;
+    exchange->u.fill.source = source;
+    exchange->u.fill.prot = prot;
+    int64_t result = leave()->u.fill.result;
+    if (result < 0)
+        return status_of(result);
+    return (uint64_t)result <= size && result % PAGE_SIZE == 0 ? result : -EIO;
 }
 
 long host_sigaction(uint32_t signal, uint32_t disposition, uint64_t flags)

@@ -99,12 +99,44 @@ static uint64_t choose_address(const struct compartment *compartment, const stru
     return address;
 }
 
+void memory_release_backing(const struct vma *entry, uint64_t start, uint64_t end)
+{
+    if (entry->backing)
+        host_syscall(__NR_munmap, entry->backing + (start - entry->start), end - start, 0, 0, 0, 0);
+}
+
+/* Are there pages of the entry in the range that the host lets the program touch? */
+static int is_accessible(const struct compartment *compartment, const struct vma *entry, uint64_t start, uint64_t end)
+{
+    if (entry->kind != VMA_PRIVATE || !entry->prot)
+        return 0;
+    return !entry->backing ||
+           dirty_map_count(dirty_map(compartment), page_of(compartment, start), page_of(compartment, end)) > 0;
+}
+
+/* What a new mapping replaces. Returns whether the host must be told that it is gone. */
+static int release_replaced(struct compartment *compartment, uint64_t start, uint64_t end)
+{
+    const struct vma_table *vmas = &compartment->memory.vmas;
+    int accessible = 0;
+    for (uint32_t i = vma_search(vmas, start); i < vmas->count && vmas->entries[i].start < end; i++) {
+        const struct vma *entry = &vmas->entries[i];
+        uint64_t from = entry->start > start ? entry->start : start;
+        uint64_t to = entry->end < end ? entry->end : end;
+        accessible |= is_accessible(compartment, entry, from, to);
+        memory_release_backing(entry, from, to);
+    }
+    return accessible;
+}
+
 /* Give the range its permissions on the host, and the content zero. */
 static long prepare_range(struct compartment *compartment, uint64_t address, const struct memory_request *request,
                           uint32_t prot, int was_accessible)
 {
     uint64_t offset = address - compartment->base, size = request->size;
     int writable = !!(prot & PROT_WRITE);
+    if (request->backing) /* inaccessible until it is loaded */
+        prot = PROT_NONE, writable = 0;
     /* First the permissions: no other thread may write to old content once it is being erased. */
     if (prot || was_accessible) {
         long result = host_protect(offset, size, prot, prot && request->commit_size == size);
@@ -144,9 +176,11 @@ long memory_map_locked(struct compartment *compartment, const struct memory_requ
     long result = memory_charge_locked(compartment, added, replaced);
     if (result)
         return result;
-    result = prepare_range(compartment, address, request, prot, replaced > 0);
+    int was_accessible = release_replaced(compartment, address, address + size);
+    vma_clear(&memory->vmas, address, address + size); /* cannot fail: there is room */
+    result = prepare_range(compartment, address, request, prot, was_accessible);
     if (result) {
-        memory->committed = memory->committed - added + replaced;
+        memory->committed -= added;
         return result;
     }
     const struct vma vma = {
@@ -155,6 +189,7 @@ long memory_map_locked(struct compartment *compartment, const struct memory_requ
         .prot = prot,
         .kind = VMA_PRIVATE,
         .flags = (request->map_flags & (MAP_TYPE | MAP_ANONYMOUS)) | request->vma_flags,
+        .backing = request->backing,
     };
     vma_set(&memory->vmas, &vma); /* cannot fail: there is room */
     return (long)address;
@@ -192,9 +227,10 @@ long memory_unmap_locked(struct compartment *compartment, uint64_t address, uint
         const struct vma *entry = &memory->vmas.entries[i];
         uint64_t from = entry->start > address ? entry->start : address;
         uint64_t to = entry->end < end ? entry->end : end;
+        memory_release_backing(entry, from, to);
         if (entry->kind == VMA_SHARED) {
             host_syscall(__NR_munmap, from, to - from, 0, 0, 0, 0);
-        } else if (entry->prot) {
+        } else if (is_accessible(compartment, entry, from, to)) {
             low = low ? low : from;
             high = to;
         }
@@ -211,6 +247,36 @@ long memory_unmap_locked(struct compartment *compartment, uint64_t address, uint
     if (memory->stale > STALE_SIZE_MAX)
         sweep_stale(compartment);
     return 0;
+}
+
+/* The permissions of pages on the host. Those that are still to be loaded get theirs when they are. */
+static long protect_entry(struct compartment *compartment, const struct vma *entry, uint64_t start, uint64_t end,
+                          uint32_t prot)
+{
+    uint64_t *map = dirty_map(compartment);
+    uint64_t first = page_of(compartment, start), last = page_of(compartment, end), run_first, run_end;
+    if (!entry->backing) {
+        if (prot & PROT_WRITE)
+            dirty_map_set(map, first, last);
+        return host_protect(start - compartment->base, end - start, prot, 0);
+    }
+    long result = 0;
+    for (; !result && dirty_map_run(map, first, last, &run_first, &run_end); first = run_end)
+        result = host_protect(run_first * PAGE_SIZE, (run_end - run_first) * PAGE_SIZE, prot, 0);
+    return result;
+}
+
+static long protect_pages(struct compartment *compartment, uint64_t start, uint64_t end, uint32_t prot)
+{
+    const struct vma_table *vmas = &compartment->memory.vmas;
+    long result = 0;
+    for (uint32_t i = vma_search(vmas, start); !result && start < end; i++) {
+        const struct vma *entry = &vmas->entries[i];
+        uint64_t stop = entry->end < end ? entry->end : end;
+        result = protect_entry(compartment, entry, start, stop, prot);
+        start = stop;
+    }
+    return result;
 }
 
 long memory_protect_locked(struct compartment *compartment, uint64_t address, uint64_t size, uint32_t prot)
@@ -233,13 +299,11 @@ long memory_protect_locked(struct compartment *compartment, uint64_t address, ui
     result = memory_charge_locked(compartment, after, before);
     if (result)
         return result;
-    result = host_protect(address - compartment->base, size, prot, 0);
+    result = protect_pages(compartment, address, end, prot);
     if (result) {
         memory->committed = memory->committed - after + before;
         return result;
     }
-    if (prot & PROT_WRITE)
-        dirty_map_set(dirty_map(compartment), page_of(compartment, address), page_of(compartment, end));
     return vma_protect(&memory->vmas, address, end, prot);
 }
 

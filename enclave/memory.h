@@ -41,6 +41,7 @@ struct memory_request {
     uint32_t map_flags; /* MAP_*, as the program gave them */
     uint32_t vma_flags; /* VMA_* */
     uint64_t commit_size; /* so much from the start will be touched at once */
+    uint64_t backing; /* host memory that pages are loaded from when touched, or 0; goes with the mapping */
     uint32_t filled; /* readable and writable for now: the caller fills it, then sets prot by memory_protect */
 };
 
@@ -53,6 +54,9 @@ long memory_map_anonymous(struct compartment *compartment, uint64_t address, uin
 
 /* A private copy of a part of a file; beyond its end there are zeros. Returns the address, or -errno. */
 long memory_map_file(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset);
+
+/* A host mapping of part of a file, to be the backing of a request. Returns its address, or -errno. */
+long memory_map_backing(int fd, uint64_t offset, uint64_t size);
 
 /* Copy part of a file to mapped, writable memory. Returns the bytes copied (less at the end of file) or -errno. */
 long memory_read_file(int fd, uint64_t offset, uint64_t address, uint64_t size);
@@ -73,6 +77,17 @@ uint64_t memory_brk(struct compartment *compartment, uint64_t end);
 
 long memory_unmap(struct compartment *compartment, uint64_t address, uint64_t size);
 long memory_protect(struct compartment *compartment, uint64_t address, uint64_t size, uint32_t prot);
+
+enum memory_fault {
+    MEMORY_FAULT_BAD, /* nothing there, or not permitted */
+    MEMORY_FAULT_LOADED, /* try again: the page was still to be loaded */
+    MEMORY_FAULT_NO_FILE /* the file that is mapped there has no such page, or cannot be read */
+};
+/* The program touched the address and faulted; `access` is PROT_READ, PROT_WRITE or PROT_EXEC. */
+enum memory_fault memory_fault(struct compartment *compartment, uint64_t address, uint32_t access);
+
+/* Load what is still to be loaded of the range. Returns 1 if there was something: an access may succeed now. */
+int memory_load(struct compartment *compartment, uint64_t address, uint64_t size);
 
 /* The VMA that holds the address, copied out. Returns 0 or -ENOENT. */
 int memory_find(struct compartment *compartment, uint64_t address, struct vma *out);

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * File mappings. A private one is a copy in the compartment, read when it is made: the host's page cache cannot be
- * mapped into ELRANGE. A shared one is host memory outside ELRANGE: whoever can write the file can change it.
+ * File mappings. A private one is a copy in the compartment, since the host's page cache cannot be mapped into
+ * ELRANGE: a small one is read when it is made, a large one when it is touched (memory_load.c). A shared one is host
+ * memory outside ELRANGE: whoever can write the file can change it.
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
-#include <asm/stat.h>
 #include <asm/unistd.h>
 #include <linux/mman.h>
 
 #include "compartment.h"
-#include "elf_check.h"
 #include "host.h"
 #include "memory_internal.h"
-#include "string.h"
 #include "usercopy.h"
 
 /* Stays in the cache between the host's copy and ours. */
 #define READ_CHUNK_SIZE 0x10000
 _Static_assert(READ_CHUNK_SIZE <= HOST_BUFFER_SIZE, "exchange buffer");
+/* Private mappings above this size are loaded when touched. */
+#define LOAD_MIN_SIZE 0x20000
 /* Host addresses below this, or beyond the user half, cannot be a mapping. */
 #define HOST_ADDRESS_MIN 0x10000
 #define HOST_ADDRESS_MAX 0x7ffffffff000
@@ -63,81 +63,60 @@ static long mapping_error(int fd, long read_error)
     }
 }
 
-/*
- * A dynamic linker first maps the whole span of a library, then each further segment over it. Only the first
- * segment's bytes will ever be seen, so only they are read: that saves reading the library twice. Such a mapping
- * is known by its size, which is the span that the ELF header asks for, and not the size of the file.
- */
-static long bytes_to_read(int fd, const struct memory_request *request, uint64_t offset)
+/* Worth a host mapping and a fault for each part that is touched. */
+static int load_when_touched(const struct memory_request *request)
 {
-    if (offset || request->map_flags & MAP_FIXED || request->prot & PROT_WRITE || request->size <= READ_CHUNK_SIZE)
-        return (long)request->size;
-    struct elf_file elf;
-    long count = read_chunk(fd, 0, ELF_HEAD_SIZE);
-    if (count < 0)
-        return count;
-    if (elf_check(&elf, host_buffer(), (uint64_t)count, UINT64_MAX) || elf.high - elf.low != request->size)
-        return (long)request->size;
-    const struct elf_segment *first = &elf.segments[0];
-    uint64_t first_size = PAGE_ALIGN_UP(first->address + first->file_size) - elf.low;
-    struct stat stat;
-    long result = host_syscall(__NR_fstat, (uint64_t)fd, (uint64_t)host_buffer(), 0, 0, 0, 0);
-    if (result)
-        return result;
-    memcpy(&stat, host_buffer(), sizeof stat);
-    int whole_file = PAGE_ALIGN_UP((uint64_t)stat.st_size) == request->size;
-    return (long)(whole_file || !first_size || first_size > request->size ? request->size : first_size);
+    /* A dynamic linker maps a library whole, then each further segment over it: hardly anything of it is used. */
+    uint64_t threshold = request->map_flags & MAP_FIXED ? LOAD_MIN_SIZE : LOAD_MIN_SIZE / 4;
+    return request->size > threshold && !(request->map_flags & (MAP_POPULATE | MAP_LOCKED));
 }
 
-/* Map the request with its first `size` bytes writable. */
-static long map_for_reading(struct compartment *compartment, const struct memory_request *request, uint64_t size)
+static long map_to_load(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset)
 {
-    struct memory_request writable = *request;
-    writable.filled = 1;
-    writable.commit_size = size;
-    if (size == request->size)
-        return memory_map(compartment, &writable);
-
-    /* Memory that was never writable needs no zeroing when the linker maps the next segments over it. */
-    long address = memory_map(compartment, request);
+    struct memory_request backed = *request;
+    long backing = memory_map_backing(fd, offset, request->size);
+    if (backing < 0)
+        return backing;
+    backed.backing = (uint64_t)backing;
+    long address = memory_map(compartment, &backed);
     if (address < 0)
-        return address;
-    writable.address = (uint64_t)address;
-    writable.size = size;
-    writable.map_flags |= MAP_FIXED;
-    long result = memory_map(compartment, &writable);
-    if (result < 0)
-        memory_unmap(compartment, (uint64_t)address, request->size);
-    return result;
+        host_syscall(__NR_munmap, (uint64_t)backing, request->size, 0, 0, 0, 0);
+    return address;
 }
 
-long memory_map_file(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset)
+static long map_and_read(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset)
 {
     /* Before anything changes: a descriptor that cannot be read must leave the old mapping alone. */
-    long wanted = bytes_to_read(fd, request, offset);
-    if (wanted < 0)
-        return mapping_error(fd, wanted);
-    long count = read_chunk(fd, offset, (uint64_t)wanted);
+    long count = read_chunk(fd, offset, request->size);
     if (count < 0)
         return mapping_error(fd, count);
 
-    long address = map_for_reading(compartment, request, (uint64_t)wanted);
+    struct memory_request writable = *request;
+    writable.filled = 1;
+    writable.commit_size = request->size;
+    long address = memory_map(compartment, &writable);
     if (address < 0)
         return address;
 
     long result = copy_to_program((void *)address, host_buffer(), (size_t)count);
-    if (!result && count == READ_CHUNK_SIZE && wanted > count) {
-        long more = memory_read_file(fd, offset + (uint64_t)count, (uint64_t)address + (uint64_t)count,
-                                     (uint64_t)(wanted - count));
+    if (!result && count == READ_CHUNK_SIZE && request->size > READ_CHUNK_SIZE) {
+        long more = memory_read_file(fd, offset + READ_CHUNK_SIZE, (uint64_t)address + READ_CHUNK_SIZE,
+                                     request->size - READ_CHUNK_SIZE);
         result = more < 0 ? more : 0;
     }
     if (!result && request->prot != (PROT_READ | PROT_WRITE))
-        result = memory_protect(compartment, (uint64_t)address, (uint64_t)wanted, request->prot);
+        result = memory_protect(compartment, (uint64_t)address, request->size, request->prot);
     if (result) {
         memory_unmap(compartment, (uint64_t)address, request->size);
         return result;
     }
     return address;
+}
+
+long memory_map_file(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset)
+{
+    return load_when_touched(request) ? map_to_load(compartment, request, fd, offset)
+                                      : map_and_read(compartment, request, fd, offset);
 }
 
 int memory_plausible_host_mapping(uint64_t address, uint64_t size)

@@ -48,6 +48,7 @@ long memory_text_writable(struct compartment *compartment, uint64_t address, uin
     struct vma vma;
     if (!memory_is_program_text(compartment, start, end - start) || memory_find(compartment, start, &vma))
         return -EFAULT;
+    memory_load(compartment, start, end - start);
     /* Still executable: other threads may be running this very page. */
     return host_protect(start - compartment->base, end - start, vma.prot | (writable ? PROT_WRITE : 0), 0);
 }

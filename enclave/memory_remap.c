@@ -28,8 +28,8 @@ static long grow_in_place(struct compartment *compartment, const struct vma *vma
     return result < 0 ? result : 0;
 }
 
-/* Has the range ever been written? What was not need not be copied, and may not be readable. */
-static int is_dirty(struct compartment *compartment, uint64_t address, uint64_t size)
+/* May the range hold data? What does not need not be copied, and may not be readable. */
+static int has_data(struct compartment *compartment, uint64_t address, uint64_t size)
 {
     uint64_t first = (address - compartment->base) / PAGE_SIZE;
     spin_lock(&compartment->memory.lock);
@@ -41,7 +41,8 @@ static int is_dirty(struct compartment *compartment, uint64_t address, uint64_t 
 static long copy_content(struct compartment *compartment, const struct vma *vma, uint64_t from, uint64_t to,
                          uint64_t size)
 {
-    if (!is_dirty(compartment, from, size))
+    memory_load(compartment, from, size);
+    if (!has_data(compartment, from, size))
         return 0;
     long result = 0;
     if (!(vma->prot & PROT_READ))
@@ -60,7 +61,7 @@ static long move(struct compartment *compartment, const struct vma *vma, uint64_
         .size = new_size,
         .prot = vma->prot,
         .map_flags = (vma->flags & (MAP_TYPE | MAP_ANONYMOUS)) | (flags & MREMAP_FIXED ? MAP_FIXED : 0),
-        .filled = vma->prot != PROT_NONE || is_dirty(compartment, address, kept),
+        .filled = vma->prot != PROT_NONE || has_data(compartment, address, kept),
         .commit_size = vma->prot ? kept : 0,
     };
     long target = memory_map(compartment, &request);
@@ -108,6 +109,9 @@ long memory_remap(struct compartment *compartment, uint64_t address, uint64_t ol
         return -EFAULT;
     if (vma.kind == VMA_SHARED)
         return remap_shared(compartment, &vma, address, old_size, new_size, flags);
+    /* What follows in the file is not known any more: the mapping cannot grow. */
+    if (vma.backing && new_size > old_size)
+        return -ENOMEM;
     if (flags & MREMAP_FIXED)
         return move(compartment, &vma, address, old_size, new_size, flags, new_address);
     if (new_size <= old_size) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Accesses through pointers that the program gave. A fault between usercopy_start and usercopy_end makes
+ * Accesses through pointers that the program gave, for usercopy.c. A fault between usercopy_start and usercopy_end makes
  * exception.c continue at usercopy_fault: so these are leaf functions which use no stack and no callee-saved
  * register.
  */
@@ -11,13 +11,10 @@
     .globl usercopy_start
 usercopy_start:
 
-/* long copy_from_program(void *to, const void *from, size_t size), and copy_to_program: the same */
-    .globl copy_from_program
-    .type copy_from_program, @function
-    .globl copy_to_program
-    .type copy_to_program, @function
-copy_from_program:
-copy_to_program:
+/* long usercopy_bytes(void *to, const void *from, size_t size) */
+    .globl usercopy_bytes
+    .type usercopy_bytes, @function
+usercopy_bytes:
     mov %rdx, %rcx
     cmp $128, %rdx
     jb 1f
@@ -47,10 +44,10 @@ copy_to_program:
     xor %eax, %eax
     ret
 
-/* long copy_string_from_program(char *to, const char *from, size_t size) */
-    .globl copy_string_from_program
-    .type copy_string_from_program, @function
-copy_string_from_program:
+/* long usercopy_string(char *to, const char *from, size_t size) */
+    .globl usercopy_string
+    .type usercopy_string, @function
+usercopy_string:
     xor %eax, %eax
 1:
     cmp %rdx, %rax
@@ -66,19 +63,19 @@ copy_string_from_program:
 3:
     ret
 
-/* long load_u32_from_program(uint32_t *to, const uint32_t *from) */
-    .globl load_u32_from_program
-    .type load_u32_from_program, @function
-load_u32_from_program:
+/* long usercopy_load_u32(uint32_t *to, const uint32_t *from) */
+    .globl usercopy_load_u32
+    .type usercopy_load_u32, @function
+usercopy_load_u32:
     mov (%rsi), %eax
     mov %eax, (%rdi)
     xor %eax, %eax
     ret
 
-/* long exchange_u32_in_program(uint32_t *at, uint32_t *expected, uint32_t desired) */
-    .globl exchange_u32_in_program
-    .type exchange_u32_in_program, @function
-exchange_u32_in_program:
+/* long usercopy_exchange_u32(uint32_t *at, uint32_t *expected, uint32_t desired) */
+    .globl usercopy_exchange_u32
+    .type usercopy_exchange_u32, @function
+usercopy_exchange_u32:
     mov (%rsi), %eax
     mov %eax, %ecx
     lock cmpxchg %edx, (%rdi)

@@ -22,6 +22,14 @@ long load_u32_from_program(uint32_t *to, const uint32_t *from);
  */
 long exchange_u32_in_program(uint32_t *at, uint32_t *expected, uint32_t desired);
 
-/* For exception.c: a fault at an address in [start, end) continues at usercopy_fault. */
+/*
+ * usercopy.S: the accesses themselves, each -EFAULT at a fault: exception.c continues at usercopy_fault when it
+ * finds the instruction in [start, end). The functions above load what is still to be loaded of a file mapping,
+ * and try again.
+ */
+long usercopy_bytes(void *to, const void *from, size_t size);
+long usercopy_string(char *to, const char *from, size_t size);
+long usercopy_load_u32(uint32_t *to, const uint32_t *from);
+long usercopy_exchange_u32(uint32_t *at, uint32_t *expected, uint32_t desired);
 extern const char usercopy_start[], usercopy_end[], usercopy_fault[];
 #endif

@@ -18,7 +18,9 @@ static void splice(struct vma_table *table, uint32_t index, uint32_t removed, co
 
 static int alike(const struct vma *low, const struct vma *high)
 {
-    return low->end == high->start && low->prot == high->prot && low->kind == high->kind && low->flags == high->flags;
+    if (low->end != high->start || low->prot != high->prot || low->kind != high->kind || low->flags != high->flags)
+        return 0;
+    return low->backing ? high->backing == low->backing + (low->end - low->start) : !high->backing;
 }
 
 /* Merge like neighbours among the entries [first, last], which the caller has just touched. */
@@ -44,6 +46,8 @@ static void split(struct vma_table *table, uint64_t address)
     struct vma pieces[2] = {table->entries[index], table->entries[index]};
     pieces[0].end = address;
     pieces[1].start = address;
+    if (pieces[1].backing)
+        pieces[1].backing += address - pieces[0].start;
     splice(table, index, 1, pieces, 2);
 }
 

@@ -18,6 +18,11 @@ struct vma {
     uint32_t kind; /* enum vma_kind */
     uint32_t flags; /* MAP_* the program gave, VMA_* below */
     uint32_t reserved;
+    /*
+     * Not 0: pages are loaded when they are touched, from here: the host address of what `start` is to hold. A page
+     * has been loaded if it is dirty (dirty_map.h); others are inaccessible on the host.
+     */
+    uint64_t backing;
 };
 #define VMA_STACK 0x80000000u
 #define VMA_BRK 0x40000000u

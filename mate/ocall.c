@@ -35,6 +35,9 @@ enum ocall_outcome ocall_serve(struct host_thread *thread)
     case OCALL_TRIM:
         ocall_trim(thread);
         return OCALL_CONTINUE;
+    case OCALL_FILL:
+        ocall_fill(thread);
+        return OCALL_CONTINUE;
     case OCALL_SIGACTION:
         ocall_sigaction(thread);
         return OCALL_CONTINUE;

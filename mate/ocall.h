@@ -13,6 +13,7 @@ void ocall_log(struct host_thread *thread);
 void ocall_protect(struct host_thread *thread);
 void ocall_commit(struct host_thread *thread);
 void ocall_trim(struct host_thread *thread);
+void ocall_fill(struct host_thread *thread);
 void ocall_sigaction(struct host_thread *thread);
 void ocall_clone_thread(struct host_thread *thread);
 void ocall_execve(struct host_thread *thread);

@@ -50,20 +50,32 @@ void ocall_commit(struct host_thread *thread)
         populate(mate.lease.grant.compartment_base + commit->offset, commit->size, 1);
 }
 
-/* By descriptor, since madvise would refuse a range that is not writable at the moment. */
-static long punch(uint64_t address, uint64_t size)
+/* The descriptor and offset behind an address of the compartment. Returns the descriptor, or -1. */
+static int find_descriptor(uint64_t address, uint64_t size, uint64_t *offset)
 {
     const struct lease *lease = &mate.lease;
 
     for (uint32_t i = 0; i < lease->grant.mapping_count; i++) {
         const struct lease_mapping *mapping = &lease->grant.mappings[i];
-        uint64_t offset = address - mapping->address;
+        uint64_t distance = address - mapping->address;
 
-        if (address >= mapping->address && offset < mapping->size && size <= mapping->size - offset)
-            return syscall4(__NR_fallocate, lease->descriptors[1 + mapping->descriptor],
-                            FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, mapping->offset + offset, size);
+        if (address >= mapping->address && distance < mapping->size && size <= mapping->size - distance) {
+            *offset = mapping->offset + distance;
+            return lease->descriptors[1 + mapping->descriptor];
+        }
     }
-    return -EINVAL;
+    return -1;
+}
+
+/* By descriptor, since madvise would refuse a range that is not writable at the moment. */
+static long punch(uint64_t address, uint64_t size)
+{
+    uint64_t offset;
+    int descriptor = find_descriptor(address, size, &offset);
+
+    if (descriptor < 0)
+        return -EINVAL;
+    return syscall4(__NR_fallocate, descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size);
 }
 
 void ocall_trim(struct host_thread *thread)
@@ -74,4 +86,27 @@ void ocall_trim(struct host_thread *thread)
         trim->result = -EINVAL;
     else
         trim->result = punch(mate.lease.grant.compartment_base + trim->offset, trim->size);
+}
+
+/*
+ * The pages stay inaccessible while they are written, by descriptor. The write ends early where the source has no
+ * more: at the end of a mapped file.
+ */
+void ocall_fill(struct host_thread *thread)
+{
+    struct ocall_fill *fill = &thread->exchange->u.fill;
+    uint64_t address = mate.lease.grant.compartment_base + fill->offset, offset;
+    long count, result = 0;
+    int descriptor;
+
+    fill->result = -EINVAL;
+    if (!is_range(fill->offset, fill->size) || fill->prot & ~PROT_ALL)
+        return;
+    descriptor = find_descriptor(address, fill->size, &offset);
+    if (descriptor < 0)
+        return;
+    count = syscall4(__NR_pwrite64, descriptor, fill->source, fill->size, offset);
+    if (count > 0)
+        result = syscall3(__NR_mprotect, address, count, fill->prot);
+    fill->result = result ? result : count;
 }

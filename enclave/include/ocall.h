@@ -48,6 +48,7 @@ enum ocall {
     OCALL_EXCEPTION_DONE,
     OCALL_RESET_DONE,
     OCALL_REFUSED, /* the ECALL makes no sense in the state that this TCS is in; nothing was done */
+    OCALL_FILL,
 };
 
 /*
@@ -118,6 +119,20 @@ struct ocall_commit { /* a hint: back the range with EPC pages at once instead o
 struct ocall_trim { /* give the range's EPC pages back; they read as zero when touched again */
     uint64_t offset;
     uint64_t size;
+    int64_t result;
+};
+
+/*
+ * Pages that appear with content and permissions at once, so that no other thread sees them half filled: what
+ * EAUG and EACCEPTCOPY do on SGX 2. The source is host memory. result: bytes filled, whole pages from the start;
+ * fewer where the source has no more (the end of a file).
+ */
+struct ocall_fill {
+    uint64_t offset;
+    uint64_t size;
+    uint64_t source;
+    uint32_t prot;
+    uint32_t reserved;
     int64_t result;
 };
 
@@ -198,6 +213,7 @@ struct exchange {
         struct ocall_protect protect;
         struct ocall_commit commit;
         struct ocall_trim trim;
+        struct ocall_fill fill;
         struct ocall_sigaction sigaction;
         struct ocall_cpuid cpuid;
         struct ocall_execve execve;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "compartment.h"
@@ -24,9 +25,12 @@
 
 struct model_page {
     int mapped, prot;
+    int from_file; /* of a mapping that is loaded when touched; its value is FILE_VALUE until it is written */
     unsigned char value; /* every word of the page starts with it */
 };
+#define FILE_VALUE 0xf1
 static struct model_page model[AREA_PAGES];
+static unsigned long backing_pages; /* host mappings alive, by pages */
 static struct compartment *compartment;
 static uint64_t area;
 static unsigned long host_calls;
@@ -67,11 +71,32 @@ long host_trim(uint64_t offset, uint64_t size)
     return madvise((void *)(compartment->base + offset), size, MADV_DONTNEED) ? -22 : 0;
 }
 
+long host_fill(uint64_t offset, uint64_t size, uint64_t source, uint32_t prot)
+{
+    void *at = (void *)(compartment->base + offset);
+    host_calls++;
+    REQUIRE(size && offset >= APP_OFFSET && offset + size <= APP_END);
+    for (uint64_t i = 0; i < size; i += PAGE_SIZE) /* nobody may have had access before */
+        REQUIRE(!model[(compartment->base + offset + i - area) / PAGE_SIZE].mapped ||
+                model[(compartment->base + offset + i - area) / PAGE_SIZE].from_file);
+    REQUIRE(!mprotect(at, size, PROT_READ | PROT_WRITE));
+    memcpy(at, (const void *)source, size);
+    return mprotect(at, size, (int)prot) ? -12 : (long)size;
+}
+
 long host_syscall(uint32_t number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-    (void)a0, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5;
-    fprintf(stderr, "unexpected host call %u\n", number);
-    abort();
+    (void)a2, (void)a3, (void)a4, (void)a5;
+    REQUIRE(number == SYS_munmap);
+    REQUIRE(!munmap((void *)a0, a1));
+    backing_pages -= a1 / PAGE_SIZE;
+    return 0;
+}
+
+int memory_plausible_host_mapping(uint64_t address, uint64_t size)
+{
+    (void)address, (void)size;
+    return 1;
 }
 
 void host_log(uint32_t level, const char *format, ...)
@@ -114,8 +139,10 @@ static void model_set(unsigned first, unsigned count, int mapped, int prot, int 
     for (unsigned i = first; i < first + count; i++) {
         model[i].mapped = mapped;
         model[i].prot = prot;
-        if (clear)
+        if (clear) {
             model[i].value = 0;
+            model[i].from_file = 0;
+        }
     }
 }
 
@@ -127,6 +154,13 @@ static int model_covered(unsigned first, unsigned count)
     return 1;
 }
 
+/* What the exception handler does when the program touches a page. */
+static void touch(unsigned page, uint32_t access)
+{
+    enum memory_fault fault = memory_fault(compartment, page_address(page), access);
+    REQUIRE(fault == (model[page].from_file ? MEMORY_FAULT_LOADED : MEMORY_FAULT_BAD));
+}
+
 static void check_page(unsigned page)
 {
     const unsigned char *at = (const unsigned char *)page_address(page);
@@ -136,8 +170,10 @@ static void check_page(unsigned page)
     if (!found)
         return;
     REQUIRE((int)vma.prot == model[page].prot);
+    REQUIRE(!vma.backing || model[page].from_file);
     if (!(model[page].prot & PROT_READ))
         return;
+    touch(page, PROT_READ);
     for (unsigned i = 0; i < PAGE_SIZE; i += 256)
         REQUIRE(at[i] == model[page].value);
 }
@@ -148,6 +184,7 @@ static void write_pages(unsigned first, unsigned count, unsigned char value)
     for (unsigned i = first; i < first + count; i++) {
         if (!model[i].mapped || !(model[i].prot & PROT_WRITE))
             continue;
+        touch(i, PROT_WRITE);
         for (unsigned at = 0; at < PAGE_SIZE; at += 256)
             ((unsigned char *)page_address(i))[at] = value;
         model[i].value = value;
@@ -184,6 +221,41 @@ static void step_map(unsigned first, unsigned count, int prot)
     model_set(first, count, 1, prot, 1);
 }
 
+static void step_map_file(unsigned first, unsigned count, int prot)
+{
+    void *backing = mmap(NULL, count * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(backing != MAP_FAILED);
+    memset(backing, FILE_VALUE, count * PAGE_SIZE);
+    const struct memory_request request = {
+        .address = page_address(first),
+        .size = count * PAGE_SIZE,
+        .prot = (uint32_t)prot,
+        .map_flags = MAP_PRIVATE | MAP_FIXED,
+        .backing = (uint64_t)backing,
+    };
+    long result = memory_map(compartment, &request);
+    if (result < 0) {
+        REQUIRE(result == -12 && prot);
+        munmap(backing, count * PAGE_SIZE);
+        return;
+    }
+    backing_pages += count;
+    model_set(first, count, 1, prot, 1);
+    for (unsigned i = first; i < first + count; i++) {
+        model[i].from_file = 1;
+        model[i].value = FILE_VALUE;
+    }
+}
+
+/* As the copying functions do. */
+static void step_load(unsigned first, unsigned count)
+{
+    memory_load(compartment, page_address(first), count * PAGE_SIZE);
+    for (unsigned i = first; i < first + count; i++)
+        if (model[i].mapped && model[i].prot & PROT_READ)
+            REQUIRE(*(const unsigned char *)page_address(i) == model[i].value);
+}
+
 static void step_unmap(unsigned first, unsigned count)
 {
     REQUIRE(!memory_unmap(compartment, page_address(first), count * PAGE_SIZE));
@@ -211,7 +283,7 @@ static void step_discard(unsigned first, unsigned count)
     long result = memory_discard(compartment, page_address(first), count * PAGE_SIZE);
     REQUIRE(result == (model_covered(first, count) ? 0 : -12));
     for (unsigned i = first; i < first + count; i++)
-        if (model[i].mapped)
+        if (model[i].mapped && !model[i].from_file)
             model[i].value = 0;
 }
 
@@ -219,7 +291,7 @@ static void step(unsigned number)
 {
     unsigned count = below(20) ? 1 + below(24) : 1 + below(1500);
     unsigned first = below(AREA_PAGES - count);
-    switch (below(8)) {
+    switch (below(11)) {
     case 0:
     case 1:
         step_map(first, count, random_prot());
@@ -234,11 +306,19 @@ static void step(unsigned number)
     case 5:
         step_discard(first, count);
         break;
+    case 6:
+    case 7:
+        step_map_file(first, count, random_prot());
+        break;
+    case 8:
+        step_load(first, count);
+        break;
     default:
         write_pages(first, count, (unsigned char)(1 + number % 255));
     }
-    for (unsigned i = first; i < first + count; i++)
-        check_page(i);
+    if (below(2)) /* else pages stay as they are, loaded or not */
+        for (unsigned i = first; i < first + count; i++)
+            check_page(i);
     REQUIRE(compartment->memory.committed == model_committed());
     REQUIRE(compartment->memory.committed <= LIMIT);
 }
@@ -272,6 +352,8 @@ int main(int argc, char **argv)
         step(i);
     for (unsigned i = 0; i < AREA_PAGES; i++)
         check_page(i);
+    REQUIRE(!memory_unmap(compartment, area, AREA_PAGES * PAGE_SIZE));
+    REQUIRE(backing_pages == 0);
     check_erased();
     printf("%u steps, %lu host calls\n", steps, host_calls);
     return 0;
