@@ -122,6 +122,31 @@ static long claim(uint32_t number, const uint64_t args[6])
     return claimed;
 }
 
+static long claim_length(uint32_t number, const uint64_t args[6])
+{
+    (void)number;
+    *(uint32_t *)args[2] = claimed;
+    return 9;
+}
+
+static void lengths_of_addresses_have_a_limit(void)
+{
+    struct syscall call = {.compartment = &fake_compartment, .number = __NR_accept4};
+    uint32_t *length = fake_program_buffer(sizeof(*length));
+
+    fake_host = claim_length;
+    call.args[1] = (uint64_t)fake_program_buffer(10);
+    call.args[2] = (uint64_t)length;
+    *length = 10;
+    claimed = 128;
+    EXPECT(passthrough(&call, &table[__NR_accept4].signature) == 9 && *length == 128);
+    *length = 10;
+    claimed = 129;
+    EXPECT(passthrough(&call, &table[__NR_accept4].signature) == -EIO && *length == 10);
+    *length = INT_MAX + 1U;
+    EXPECT(passthrough(&call, &table[__NR_accept4].signature) == -EINVAL);
+}
+
 static void asking_for_nothing_tells_the_size(void)
 {
     struct syscall call = {.compartment = &fake_compartment, .number = __NR_getgroups};
@@ -152,6 +177,7 @@ static void counts_beyond_the_exchange_buffer_are_cut(void)
 
 const struct fake_case table_cases[] = {
     {"every_row_withstands_random_answers", every_row_withstands_random_answers},
+    {"lengths_of_addresses_have_a_limit", lengths_of_addresses_have_a_limit},
     {"asking_for_nothing_tells_the_size", asking_for_nothing_tells_the_size},
     {"counts_beyond_the_exchange_buffer_are_cut", counts_beyond_the_exchange_buffer_are_cut},
     {0, 0},
