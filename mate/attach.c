@@ -72,7 +72,8 @@ static void read_grant(struct lease_grant *grant, int descriptor)
     if (grant->magic != LEASE_MAGIC)
         die("descriptor %d holds no lease grant (magic %x). %s", descriptor, grant->magic, START_HINT);
     if (grant->version != LEASE_VERSION)
-        die("the lease grant has version %u, this mate knows version %u: use a mate and a host daemon of the same release",
+        die("the lease grant has version %u, this mate knows version %u: use a mate and a host daemon of the same "
+            "release",
             grant->version, LEASE_VERSION);
     wrong = check_grant(grant);
     if (wrong)

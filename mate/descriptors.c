@@ -8,8 +8,8 @@
 #include "syscall.h"
 
 /*
- * The top of the range below RLIMIT_NOFILE, but no higher than this: the kernel allocates 8 bytes for each number up to the
- * highest one in use, 8 MiB a process where the limit is a million.
+ * The top of the range below RLIMIT_NOFILE, but no higher than this: the kernel allocates 8 bytes for each number up to
+ * the highest one in use, 8 MiB a process where the limit is a million.
  */
 #define HIDDEN_FD_LIMIT 4096
 

@@ -27,7 +27,7 @@ struct enclave_call {
     uint64_t gate_stack; /* its top, 16-byte aligned */
     struct sgx_enclave_run *run;
     const uint32_t *refuse; /* do not enter if this word is set, tested in the window */
-    uint32_t function;      /* ENCLU_EENTER or ENCLU_ERESUME */
+    uint32_t function; /* ENCLU_EENTER or ENCLU_ERESUME */
 };
 _Static_assert(offsetof(struct enclave_call, gate_stack) == CALL_GATE_STACK, "gate_stack");
 _Static_assert(offsetof(struct enclave_call, run) == CALL_RUN, "run");

@@ -19,7 +19,7 @@
 enum leave {
     LEFT_BY_EEXIT,
     LEFT_BY_EXCEPTION,
-    NOT_ENTERED_BUSY,    /* #GP at EENTER: another processor runs the TCS */
+    NOT_ENTERED_BUSY, /* #GP at EENTER: another processor runs the TCS */
     NOT_ENTERED_SIGNALS, /* signals were queued before ERESUME */
 };
 

@@ -7,7 +7,7 @@
 
 enum ocall_outcome {
     OCALL_CONTINUE, /* enter again with ECALL_OCALL_RETURN */
-    OCALL_FINISH,   /* the enclave will not be entered again by this loop */
+    OCALL_FINISH, /* the enclave will not be entered again by this loop */
 };
 
 /* Enter at CSSA = 0 and serve OCALLs until one of them finishes the loop. Returns its number. */

@@ -2,8 +2,8 @@
 /*
  * mate janitor: the daemon's helper that enters compartments whose process has died.
  *
- * Each compartment is entered by a forked worker: the enclave's addresses are fixed, and what a dead tenant left behind is not to be
- * trusted (in the software model it may even be code that runs here), so the worker is confined to the few
+ * Each compartment is entered by a forked worker: the enclave's addresses are fixed, and what a dead tenant left behind
+ * is not to be trusted (in the software model it may even be code that runs here), so the worker is confined to the few
  * system calls it needs and the janitor only believes its exit status.
  */
 #include "janitor.h"
@@ -17,8 +17,8 @@
 
 #include "attach.h"
 #include "log.h"
-#include "message.h"
 #include "mate.h"
+#include "message.h"
 #include "recover.h"
 #include "signal.h"
 #include "string.h"

@@ -23,9 +23,9 @@ struct lease_mapping {
     uint32_t descriptor;
 };
 
-#define LEASE_SOFTWARE_MODEL 1     /* ENCLU is emulated by the mate: no confidentiality */
-#define LEASE_TRACE_SYSCALLS 2     /* debug__trace_syscalls */
-#define LEASE_NO_PATCH 4           /* debug__no_patch */
+#define LEASE_SOFTWARE_MODEL 1 /* ENCLU is emulated by the mate: no confidentiality */
+#define LEASE_TRACE_SYSCALLS 2 /* debug__trace_syscalls */
+#define LEASE_NO_PATCH 4 /* debug__no_patch */
 
 struct lease_grant {
     uint32_t magic, version;
@@ -56,16 +56,16 @@ struct lease_grant {
 #define ATTACH_MESSAGE_MAX 4096
 
 enum attach_type {
-    ATTACH_REQUEST = 1,  /* body: struct attach_request; reply: struct attach_granted and the fds: grant
-                            memfd, the mappings', the lease channel */
-    ATTACH_BIND = 2,     /* body: struct attach_bind: the lease now lives as long as that process */
-    ATTACH_RELEASE = 3,  /* body: container id; end its leases whose process is gone */
-    ATTACH_CHILD = 4,    /* no body: a lease in the same trust domain for the sending process, which becomes
-                            its holder at once; reply as to REQUEST. Asked again by the same process: the
-                            same lease. With one fd, a unix socket: the reply comes there, so that two
-                            children who share the channel cannot take each other's; else on the channel */
+    ATTACH_REQUEST = 1, /* body: struct attach_request; reply: struct attach_granted and the fds: grant
+                           memfd, the mappings', the lease channel */
+    ATTACH_BIND = 2, /* body: struct attach_bind: the lease now lives as long as that process */
+    ATTACH_RELEASE = 3, /* body: container id; end its leases whose process is gone */
+    ATTACH_CHILD = 4, /* no body: a lease in the same trust domain for the sending process, which becomes
+                         its holder at once; reply as to REQUEST. Asked again by the same process: the
+                         same lease. With one fd, a unix socket: the reply comes there, so that two
+                         children who share the channel cannot take each other's; else on the channel */
     ATTACH_PING = 5,
-    ATTACH_SCRUB = 16,   /* no body; fds: grant memfd, then the mappings' */
+    ATTACH_SCRUB = 16, /* no body; fds: grant memfd, then the mappings' */
     ATTACH_SCRUBBED = 17 /* body: u64 pages erased */
 };
 
@@ -73,19 +73,19 @@ struct attach_head {
     uint32_t magic;
     uint16_t version;
     uint16_t type;
-    uint32_t size;   /* of the whole packet */
-    int32_t status;  /* reply: 0 or -errno; then the body is UTF-8 text for the user */
+    uint32_t size; /* of the whole packet */
+    int32_t status; /* reply: 0 or -errno; then the body is UTF-8 text for the user */
 };
 
 struct attach_request {
-    uint32_t threads;    /* 0: the pool's */
-    uint32_t flags;      /* ATTACH_WAIT */
-    uint64_t memory;     /* 0: the pool's */
+    uint32_t threads; /* 0: the pool's */
+    uint32_t flags; /* ATTACH_WAIT */
+    uint64_t memory; /* 0: the pool's */
     uint32_t wait_ms;
     uint32_t reserved;
-    char pool[64];       /* NUL-padded */
+    char pool[64]; /* NUL-padded */
     char container[256]; /* "<runtime root namespace>/<container id>", NUL-padded */
-    char process[128];   /* exec id, or empty for init */
+    char process[128]; /* exec id, or empty for init */
 };
 #define ATTACH_WAIT 1 /* wait up to wait_ms for a compartment instead of failing at once */
 

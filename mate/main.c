@@ -77,7 +77,8 @@ static int open_executable(const struct options *options)
         return options->executable_fd;
     descriptor = syscall4(__NR_openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC, 0);
     if (syscall_failed(descriptor))
-        die("cannot open /proc/self/exe (error %d), which execve needs: mount /proc in the container", (int)-descriptor);
+        die("cannot open /proc/self/exe (error %d), which execve needs: mount /proc in the container",
+            (int)-descriptor);
     return (int)descriptor;
 }
 
@@ -118,8 +119,7 @@ static _Noreturn void run(const struct options *options)
     if (!thread)
         die("no memory for the first thread: raise the container's memory limit");
     thread->tid = syscall1(__NR_set_tid_address, &thread->tid);
-    thread->exchange->start_block =
-        (uint64_t)start_block_make(path, options->arguments, mate.environment, &signals);
+    thread->exchange->start_block = (uint64_t)start_block_make(path, options->arguments, mate.environment, &signals);
     name_process(path);
     thread_start(thread);
     if (options->exec_path)

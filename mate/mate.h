@@ -23,7 +23,7 @@ struct auxiliary {
 
 struct mate {
     struct lease lease;
-    int executable;      /* descriptor of /proc/self/exe, to be executed again */
+    int executable; /* descriptor of /proc/self/exe, to be executed again */
     int hidden_fd_first; /* all of the above */
     int hidden_fd_last;
     struct auxiliary auxiliary;

@@ -66,7 +66,8 @@ long message_receive(int socket, struct message *message)
     take_descriptors(message, &control, header.control_size);
     if (header.flags & MSG_TRUNCATED || (size_t)size < sizeof(message->head) || message->head.size != (size_t)size ||
         message->head.magic != ATTACH_MAGIC || message->head.version != ATTACH_VERSION)
-        die("the host daemon sent something that is not attach protocol version %d: use a mate and a daemon of the same "
+        die("the host daemon sent something that is not attach protocol version %d: use a mate and a daemon of the "
+            "same "
             "release",
             ATTACH_VERSION);
     message->body_size = (size_t)size - sizeof(message->head);

@@ -5,9 +5,9 @@
 struct options {
     int janitor;
     int lease_fd;
-    int executable_fd;     /* -1 unless given */
+    int executable_fd; /* -1 unless given */
     const char *exec_path; /* the program's path, already resolved; NULL: look arguments[0] up */
-    char **arguments;      /* the program's, from ARG0 on */
+    char **arguments; /* the program's, from ARG0 on */
 };
 
 /* Ends the process with a message when the command line is not one of those in main.c. */

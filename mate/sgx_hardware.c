@@ -31,17 +31,22 @@ void sgx_platform_start(const struct lease_grant *grant, uint64_t vdso)
     uint64_t function = vdso_find(vdso, "__vdso_sgx_enter_enclave");
 
     if (grant->flags & LEASE_SOFTWARE_MODEL)
-        die("the lease is of the software model but this mate was built for SGX hardware: build the mate with SGX=model, or "
+        die("the lease is of the software model but this mate was built for SGX hardware: build the mate with "
+            "SGX=model, or "
             "use a pool on SGX hardware");
     if (!function)
-        die("this kernel has no SGX (its vDSO lacks __vdso_sgx_enter_enclave): use Linux 5.11 or newer on a CPU with SGX");
+        die("this kernel has no SGX (its vDSO lacks __vdso_sgx_enter_enclave): use Linux 5.11 or newer on a CPU with "
+            "SGX");
     sgx_enclu_address = find_enclu((const uint8_t *)function);
     if (!sgx_enclu_address)
         die("the vDSO's __vdso_sgx_enter_enclave has no ENCLU where it is expected: this kernel is not supported");
     sgx_enter_enclave = (vdso_sgx_enter_enclave_t)function;
 }
 
-void sgx_thread_start(struct sgx_thread *thread) { (void)thread; }
+void sgx_thread_start(struct sgx_thread *thread)
+{
+    (void)thread;
+}
 
 long sgx_sigaction(int signal, signal_handler handler, uint64_t flags)
 {

@@ -25,7 +25,10 @@
 
 extern char window_start[], window_end[], window_aborted[];
 
-static uint64_t bit(int signal) { return 1UL << (signal - 1); }
+static uint64_t bit(int signal)
+{
+    return 1UL << (signal - 1);
+}
 
 static int ring_has(const struct exchange *exchange, uint32_t signal)
 {
@@ -79,7 +82,10 @@ void signal_retry_overflow(struct host_thread *thread)
     sys_rt_sigprocmask(SIG_UNBLOCK, &mask, NULL);
 }
 
-static int within(uint64_t address, uint64_t start, uint64_t end) { return address >= start && address < end; }
+static int within(uint64_t address, uint64_t start, uint64_t end)
+{
+    return address >= start && address < end;
+}
 
 /* Was the enclave interrupted? The processor's synthetic state, which nothing else looks like. */
 static int is_at_aep(const struct host_thread *thread, const struct sigcontext *context)
@@ -138,4 +144,7 @@ void signal_block_all(uint64_t *old_mask)
     sys_rt_sigprocmask(SIG_SETMASK, &all, old_mask);
 }
 
-void signal_set_mask(uint64_t mask) { sys_rt_sigprocmask(SIG_SETMASK, &mask, NULL); }
+void signal_set_mask(uint64_t mask)
+{
+    sys_rt_sigprocmask(SIG_SETMASK, &mask, NULL);
+}

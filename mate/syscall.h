@@ -24,12 +24,14 @@ static inline long syscall6(long number, uint64_t a, uint64_t b, uint64_t c, uin
 #define syscall1(number, a) syscall6(number, (uint64_t)(a), 0, 0, 0, 0, 0)
 #define syscall2(number, a, b) syscall6(number, (uint64_t)(a), (uint64_t)(b), 0, 0, 0, 0)
 #define syscall3(number, a, b, c) syscall6(number, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), 0, 0, 0)
-#define syscall4(number, a, b, c, d)                                                                                   \
-    syscall6(number, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), 0, 0)
+#define syscall4(number, a, b, c, d) syscall6(number, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), 0, 0)
 #define syscall5(number, a, b, c, d, e)                                                                                \
     syscall6(number, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e), 0)
 
-static inline int syscall_failed(long result) { return result < 0 && result >= -4095; }
+static inline int syscall_failed(long result)
+{
+    return result < 0 && result >= -4095;
+}
 
 struct kernel_sigaction {
     void *handler;

@@ -33,12 +33,16 @@ static void lock_blocks(void)
         syscall0(__NR_sched_yield);
 }
 
-static void unlock_blocks(void) { __atomic_store_n(&blocks_locked, 0, __ATOMIC_RELEASE); }
+static void unlock_blocks(void)
+{
+    __atomic_store_n(&blocks_locked, 0, __ATOMIC_RELEASE);
+}
 
 static long map_block(void)
 {
     uint64_t size = BLOCK_SIZE + THREAD_ALIGNMENT;
-    long area = syscall6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    long area =
+        syscall6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     uint64_t block;
 
     if (syscall_failed(area))

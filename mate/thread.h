@@ -45,9 +45,9 @@ struct host_thread {
     uint32_t tid; /* cleared by the kernel when the thread has ended: the block is free */
     /* CSSA at which the entry from the loop runs: 0, or 1 for exceptions and signals. Handlers read it. */
     uint32_t level;
-    uint32_t unannounced;        /* signals were queued, and the enclave was not entered to be told so */
-    uint64_t overflow;           /* signals that stay blocked until the ring has room again */
-    struct enclave_call call;    /* of the loop; handlers have one of their own */
+    uint32_t unannounced; /* signals were queued, and the enclave was not entered to be told so */
+    uint64_t overflow; /* signals that stay blocked until the ring has room again */
+    struct enclave_call call; /* of the loop; handlers have one of their own */
     struct sgx_enclave_run run;
     struct host_thread *next;
 };

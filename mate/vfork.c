@@ -3,4 +3,7 @@
 
 #include "ocall.h"
 
-void ocall_vfork(struct host_thread *thread) { thread->exchange->u.vfork.result = -ENOSYS; }
+void ocall_vfork(struct host_thread *thread)
+{
+    thread->exchange->u.vfork.result = -ENOSYS;
+}

@@ -96,7 +96,7 @@ enum window {
     WINDOW_NONE,
     WINDOW_ENCLU, /* EENTER or ERESUME: now rewound to the ENCLU, in host mode */
     WINDOW_EEXIT, /* now completed, in host mode */
-    WINDOW_LEAF,  /* another leaf: now before or after the ENCLU, in enclave mode */
+    WINDOW_LEAF, /* another leaf: now before or after the ENCLU, in enclave mode */
 };
 /* Make the interrupted ENCLU atomic. Returns which it was. */
 enum window window_close(struct cpu *cpu, struct sigcontext *context);

@@ -21,8 +21,8 @@
 #define CPUID_XSAVE 0xd
 #define RFLAGS_FIXED 0x202
 
-int model_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function, unsigned long r8,
-                        unsigned long r9, struct sgx_enclave_run *run);
+int model_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
+                        unsigned long r8, unsigned long r9, struct sgx_enclave_run *run);
 
 vdso_sgx_enter_enclave_t sgx_enter_enclave = model_enter_enclave;
 uint64_t sgx_enclu_address = (uint64_t)model_enclu;
@@ -50,8 +50,8 @@ void sgx_platform_start(const struct lease_grant *grant, uint64_t vdso)
         die("this CPU or kernel lacks FSGSBASE, which the software model of SGX needs: use Linux 5.9 or newer, "
             "without the boot option nofsgsbase");
     if (missing)
-        die("pool %s wants CPU features (XFRM bits %lx) that this CPU lacks: use a pool with a smaller XFRM", grant->pool,
-            missing);
+        die("pool %s wants CPU features (XFRM bits %lx) that this CPU lacks: use a pool with a smaller XFRM",
+            grant->pool, missing);
     xstate_start(grant->xfrm);
     enclave.base = grant->enclave_base;
     enclave.size = grant->enclave_size;
@@ -87,8 +87,8 @@ void sgx_thread_start(struct sgx_thread *thread)
 }
 
 /*
- * On hardware a thread that is killed in the enclave leaves by an AEX. Here it just stops, so the AEX is made up: ECALL_RESET
- * replaces what SSA[0] holds anyway. A frame above the first is dropped for the same reason.
+ * On hardware a thread that is killed in the enclave leaves by an AEX. Here it just stops, so the AEX is made up:
+ * ECALL_RESET replaces what SSA[0] holds anyway. A frame above the first is dropped for the same reason.
  */
 long sgx_recover_tcs(uint64_t address)
 {
