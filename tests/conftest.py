@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-
 from tests.harness.facilities import in_ci, missing_facilities
 
 

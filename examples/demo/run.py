@@ -91,7 +91,7 @@ def run_variant(stack: Stack, *, name: str, runtime: str, progress: Callable[[st
         held.append(Held(stack=stack, job=job, runtime=runtime, name=f"demo-{number}"))
     pids = [int(stack.docker.inspect(container.name, "{{.State.Pid}}")) for container in held]
     protected = runtime != "runc"
-    enclaves = {row["enclave"] for row in stack.hostd.leases()} if protected else set()
+    enclaves = {row["enclave_id"] for row in stack.hostd.leases()} if protected else set()
     result = VariantResult(
         name=name,
         jobs=[container.result for container in held],

@@ -64,7 +64,7 @@ class Containerd:
         """`ctr run --rm` with our OCI runtime behind the stock runc.v2 shim."""
         return self.ctr(
             "run",
-            "--rm",
+            *(() if "--detach" in options else ("--rm",)),
             "--runtime=io.containerd.runc.v2",
             f"--runc-binary={runtime}",
             f"--runc-root={self.runc_root}",

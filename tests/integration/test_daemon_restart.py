@@ -39,7 +39,7 @@ def stop_all(stack: Stack, names: list[str]) -> None:
 
 
 def identity(lease: dict[str, object]) -> tuple[object, ...]:
-    return tuple(lease[key] for key in ("id", "container", "pool", "enclave", "compartment", "pid"))
+    return tuple(lease[key] for key in ("id", "container", "pool", "enclave_id", "compartment", "pid"))
 
 
 def test_leases_are_adopted(fresh: Stack) -> None:
@@ -53,7 +53,7 @@ def test_leases_are_adopted(fresh: Stack) -> None:
     more = start(fresh, 2)
     leases = fresh.hostd.leases()
     assert len(leases) == COUNT + 2
-    assert len({(lease["enclave"], lease["compartment"]) for lease in leases}) == COUNT + 2
+    assert len({(lease["enclave_id"], lease["compartment"]) for lease in leases}) == COUNT + 2
     stop_all(fresh, names + more)
     assert wait_until(lambda: fresh.hostd.leases() == [], seconds=30)
     assert fresh.docker.run(fresh.docker_image("programs"), "/programs/glibc-dynamic/hello").returncode == 0
@@ -107,5 +107,5 @@ def test_second_daemon_on_the_same_run_directory_is_refused(fresh: Stack) -> Non
         env=clean_environment(),
     )
     assert done.returncode != 0
-    assert str(fresh.hostd.run_directory) in done.stderr
+    assert str(fresh.hostd.directory) in done.stderr and "another daemon" in done.stderr
     assert fresh.hostd.listing("pool", "ls")

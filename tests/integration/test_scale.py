@@ -41,7 +41,7 @@ def watched(busy: Stack) -> Iterator[Stack]:
 
 def retired(stack: Stack) -> int:
     """Compartments that could not be recovered."""
-    return sum(int(enclave["retired"]) for enclave in stack.hostd.listing("enclave", "ls"))
+    return sum(int(pool["retired"]) for pool in stack.hostd.listing("pool", "ls"))
 
 
 def test_in_a_row(watched: Stack) -> None:
@@ -64,7 +64,7 @@ def test_at_once(watched: Stack) -> None:
     try:
         leases = watched.hostd.leases()
         assert len(leases) == AT_ONCE
-        assert len({lease["enclave"] for lease in leases}) == 1, "they share one enclave"
+        assert len({lease["enclave_id"] for lease in leases}) == 1, "they share one enclave"
         assert len({lease["compartment"] for lease in leases}) == AT_ONCE, "each has a compartment of its own"
         assert wait_until(lambda: all(watched.docker("logs", name).stdout == b"ready\n" for name in names), seconds=60)
         watched.docker.check("stop", "--time=60", *names)
