@@ -70,7 +70,7 @@ def test_every_way_of_linking(tidy: Stack, kind: str, program: str) -> None:
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("program", ["files", "pipes", "sockets", "mappings", "clocks"])
+@pytest.mark.parametrize("program", ["files", "pipes", "sockets", "mappings", "file_mappings", "clocks"])
 def test_system_call_families(tidy: Stack, library: str, program: str) -> None:
     seen = assert_same(tidy, "programs", f"/programs/{library}/{program}")
     assert seen.status == 0 and b"good" in seen.output
