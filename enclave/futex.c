@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * compartment.futex_waiters is in the order of arrival. A waiter is taken out of it by whoever ends its wait,
- * and futex_woken says that it was a waker. Reading the futex word under the lock may fault: usercopy.S
- * makes that an error, so the lock is released on every path.
+ * and futex_woken says that it was a waker. The futex word is read once before taking the lock, which may
+ * load its page, and again under it: should it fault there, usercopy.S makes that an error.
  */
 #include "futex.h"
 
@@ -90,8 +90,11 @@ long futex_wait(struct thread *self, uint64_t address, uint32_t value, uint32_t 
 {
     struct compartment *compartment = self->compartment;
     uint32_t found;
-    spin_lock(&compartment->futex_lock);
     long error = load_u32_from_program(&found, (const uint32_t *)address);
+    if (error)
+        return error;
+    spin_lock(&compartment->futex_lock);
+    error = usercopy_load_u32(&found, (const uint32_t *)address);
     if (!error && found != value)
         error = -EAGAIN;
     if (!error) {
@@ -156,9 +159,11 @@ long futex_requeue(struct compartment *compartment, uint64_t address, uint32_t w
     struct slot_set set = {0};
     uint32_t found, woken = 0, moved = 0;
     long error = 0;
+    if (expected && load_u32_from_program(&found, (const uint32_t *)address))
+        return -EFAULT;
     spin_lock(&compartment->futex_lock);
     if (expected) {
-        error = load_u32_from_program(&found, (const uint32_t *)address);
+        error = usercopy_load_u32(&found, (const uint32_t *)address);
         if (!error && found != *expected)
             error = -EAGAIN;
     }

@@ -100,9 +100,10 @@ static int case_altstack(void)
     return 0;
 }
 
+static volatile int enough;
 static void *kill_main(void *argument)
 {
-    for (int i = 0; i < 50; i++) {
+    while (!enough) {
         usleep(200);
         pthread_kill(*(pthread_t *)argument, SIGUSR1);
     }
@@ -126,6 +127,7 @@ static int case_suspend(void)
             other++;
         calls++;
     }
+    enough = 1;
     pthread_join(thread, NULL);
     while (sigtimedwait(&block, NULL, &limit) > 0)
         ;
