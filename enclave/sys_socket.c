@@ -9,10 +9,10 @@
 #include <asm/unistd.h>
 #include <limits.h>
 #include <linux/errno.h>
+#include <linux/time_types.h>
 
 #include "iovec.h"
 #include "passthrough.h"
-#include "restart.h"
 
 /* What of the exchange buffer a message uses: head, then control data, then the data itself */
 struct host_message {
@@ -54,6 +54,22 @@ static void put_head(const struct program_message *message, uint64_t control_siz
     *(volatile struct iovec *)&host->range = (struct iovec){.iov_base = host_data(), .iov_len = data_size};
 }
 
+/*
+ * An interrupted call restarts, unless the program set a time-out, since the time that is left is not known. The
+ * exchange buffer holds nothing of use any more then.
+ */
+static long interrupted(const struct socket_call *socket, int timeout_option)
+{
+    struct __kernel_old_timeval *timeout = (struct __kernel_old_timeval *)host_control();
+    uint32_t *size = (uint32_t *)(timeout + 1);
+
+    *(volatile uint32_t *)size = sizeof(*timeout);
+    long error = host_syscall(__NR_getsockopt, socket->descriptor, SOL_SOCKET, timeout_option, (uint64_t)timeout,
+                              (uint64_t)size, 0);
+    const volatile struct __kernel_old_timeval *answer = timeout;
+    return !error && (answer->tv_sec || answer->tv_usec) ? -EINTR : -ERESTARTSYS;
+}
+
 static long send_chunk(struct socket_call *socket, const struct program_message *message, uint64_t size)
 {
     struct host_message *host = host_message();
@@ -67,9 +83,9 @@ static long send_chunk(struct socket_call *socket, const struct program_message 
         return -EFAULT;
     put_head(message, message->control_size, size);
     long result = host_syscall_interruptible(__NR_sendmsg, socket->descriptor, (uint64_t)host, socket->flags, 0, 0, 0);
-    if (result < 0)
-        return restartable(result);
-    return (uint64_t)result > size ? -EIO : result;
+    if (result == -EINTR)
+        return interrupted(socket, SO_SNDTIMEO_OLD);
+    return result > 0 && (uint64_t)result > size ? -EIO : result;
 }
 
 /* Address sizes above what any family has are an error for every family. */
@@ -175,8 +191,12 @@ long socket_receive(struct socket_call *socket, struct program_message *message,
         put_head(&ask, control_capacity, chunk);
         long got = host_syscall_interruptible(__NR_recvmsg, socket->descriptor, (uint64_t)host_message(), socket->flags,
                                               0, 0, 0);
+        if (got < 0 && done)
+            return done;
+        if (got == -EINTR)
+            return interrupted(socket, SO_RCVTIMEO_OLD);
         if (got < 0)
-            return done ? done : restartable(got);
+            return got;
         /* With MSG_TRUNC the answer is how long the datagram was */
         uint64_t filled = got;
         if (filled > chunk) {

@@ -8,10 +8,12 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -152,6 +154,34 @@ static void passing_descriptors(void)
     close(got);
 }
 
+static volatile int caught;
+static void on_alarm(int signal)
+{
+    caught = signal;
+}
+
+/* A time-out of the socket's own makes a call end where it would otherwise be restarted. */
+static void timeouts(void)
+{
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    struct timeval soon = {.tv_usec = 20000}, later = {.tv_sec = 5}, left = {0};
+    socklen_t size = sizeof(left);
+    int pair[2];
+
+    socketpair(AF_UNIX, SOCK_DGRAM, 0, pair);
+    SHOW(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon)));
+    SHOW(recv(pair[0], again, 1, 0));
+    SHOW(setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &later, sizeof(later)));
+    SHOW(getsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &left, &size));
+    printf("%ld %u\n", (long)left.tv_sec, size);
+    sigaction(SIGALRM, &action, 0);
+    setitimer(ITIMER_REAL, &(struct itimerval){.it_value = soon}, 0);
+    SHOW(recv(pair[0], again, 1, 0));
+    printf("caught %d\n", caught);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 static void named(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"}, other;
@@ -179,6 +209,7 @@ int main(int argc, char **argv)
     streams();
     datagrams();
     passing_descriptors();
+    timeouts();
     named();
     return 0;
 }
