@@ -147,29 +147,34 @@ class HostService(host_pb2_grpc.HostServicer):  # type: ignore[misc]
         return (await self._lease_messages([lease]))[0]
 
     async def WatchEvents(self, request: Any, context: _Context) -> AsyncIterator[Any]:
-        queue: asyncio.Queue[Event] = asyncio.Queue()
+        queue: asyncio.Queue[Event] = asyncio.Queue(EVENTS_BEHIND_MAX)
         wanted = frozenset(request.types)
+        behind = False
 
-        def matches(event: Event) -> bool:
-            return request.pool in ("", event.pool) and (not wanted or event.type in wanted)
+        def take(event: Event) -> None:
+            nonlocal behind
+            if request.pool not in ("", event.pool) or (wanted and event.type not in wanted):
+                return
+            try:
+                queue.put_nowait(event)
+            except asyncio.QueueFull:
+                behind = True
 
         events = self._daemon.events
         if request.recent:
             for event in events.recent():
-                queue.put_nowait(event)
+                take(event)
         if request.follow:
-            events.watch(queue.put_nowait)
+            events.watch(take)
         try:
             while request.follow or not queue.empty():
-                if queue.qsize() > EVENTS_BEHIND_MAX:
+                yield event_message(await queue.get())
+                if behind:
                     await context.abort(
                         grpc.StatusCode.RESOURCE_EXHAUSTED, f"more than {EVENTS_BEHIND_MAX} events behind: read faster"
                     )
-                event = await queue.get()
-                if matches(event):
-                    yield event_message(event)
         finally:
-            events.unwatch(queue.put_nowait)
+            events.unwatch(take)
 
     def _pool(self, pool: Pool) -> Any:
         configured = self._daemon.pools.is_configured(pool.name)

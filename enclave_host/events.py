@@ -83,6 +83,10 @@ class EventLog:
         """The ring, oldest first."""
         return tuple(self._ring)
 
+    @property
+    def watchers(self) -> int:
+        return len(self._watchers)
+
     def watch(self, watcher: Watcher) -> None:
         self._watchers.add(watcher)
 

@@ -87,6 +87,7 @@ class RunningDaemon:
 
     directory: Path
     pools: dict[str, dict[str, object]]
+    with_api: bool = False
     daemon: Daemon = field(init=False)
     loop: asyncio.AbstractEventLoop = field(init=False)
 
@@ -146,6 +147,8 @@ class RunningDaemon:
         try:
             self.daemon = Daemon(self.config)
             self.daemon.start()
+            if self.with_api:
+                await self.daemon.start_api()
         except BaseException as error:
             started.put(error)
             return
