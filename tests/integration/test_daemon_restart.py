@@ -39,7 +39,7 @@ def stop_all(stack: Stack, names: list[str]) -> None:
 
 
 def identity(lease: dict[str, object]) -> tuple[object, ...]:
-    return tuple(lease[key] for key in ("id", "container", "pool", "enclave_id", "compartment", "pid"))
+    return tuple(lease[key] for key in ("id", "container", "pool", "enclave_id", "compartment", "process_id"))
 
 
 def test_leases_are_adopted(fresh: Stack) -> None:
