@@ -26,7 +26,7 @@
 #include "vdso.h"
 
 #define CHANNEL 3
-#define WORKER_TIME_LIMIT_S 60
+#define WORKER_TIME_LIMIT_S 20
 #define EXIT_SIGNAL_MASK 0x7f
 
 /* Shared with the worker */

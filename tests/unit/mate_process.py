@@ -1,0 +1,129 @@
+"""Mates and janitors without a daemon, for tests: one compartment that outlives the processes that lease it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from enclave_host.attach_protocol import AttachType, Message, receive_packet, send_packet, unpack_scrubbed
+from enclave_host.image import load_image
+from tests.harness import solo
+
+ROOT = Path(__file__).resolve().parents[2]
+MATE = ROOT / "build" / "mate"
+LIBOS = ROOT / "build" / "libos.elf"
+PAGE = 4096
+_HIGH_FD = 200
+
+
+def build() -> None:
+    for folder in ("enclave", "mate"):
+        subprocess.run(["make", "--silent", "-C", ROOT / folder, f"BUILD={ROOT / 'build'}"], check=True)
+
+
+@dataclass(frozen=True)
+class Compartment:
+    """Grant, image and compartment memfd."""
+
+    grant: int
+    image: int
+    memory: int
+
+    @classmethod
+    def create(cls, *, threads: int = 8, memory: int = 1 << 30, flags: int = solo.FLAG_SOFTWARE_MODEL) -> Compartment:
+        image = load_image(LIBOS)
+        return cls(
+            solo.sealed_memfd(solo.grant(image, index=0, threads=threads, memory=memory, flags=flags)),
+            solo.image_memfd(image),
+            solo.compartment_memfd(image, index=0, threads=threads),
+        )
+
+    def close(self) -> None:
+        for fd in (self.grant, self.image, self.memory):
+            os.close(fd)
+
+    def data(self) -> Iterator[tuple[int, bytes]]:
+        """Offset and content of each page that is not a hole."""
+        position = 0
+        while True:
+            try:
+                start = os.lseek(self.memory, position, os.SEEK_DATA)
+            except OSError:
+                return
+            position = os.lseek(self.memory, start, os.SEEK_HOLE)
+            for offset in range(start, position, PAGE):
+                yield offset, os.pread(self.memory, PAGE, offset)
+
+    def spawn(self, *program: str | Path, options: tuple[str, ...] = ("--lease-fd=3",)) -> subprocess.Popen[str]:
+        ours, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # out of the way of the numbers 3.., which dup2 sets
+        fds = (self.grant, self.image, self.memory, channel.fileno())
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in fds]
+
+        def place() -> None:
+            for number, fd in enumerate(high, start=3):
+                os.dup2(fd, number)
+
+        try:
+            return subprocess.Popen(
+                [MATE, *options, "--", *program],
+                preexec_fn=place,
+                close_fds=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            for fd in high:
+                os.close(fd)
+            channel.close()
+            ours.close()
+
+    def run(self, *program: str | Path, limit: float = 60) -> subprocess.CompletedProcess[str]:
+        with self.spawn(*program) as process:
+            try:
+                output, errors = process.communicate(timeout=limit)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess([str(part) for part in program], process.returncode, output, errors)
+
+
+class Janitor:
+    """`mate janitor` and our end of its channel."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+        self.process = process
+        self._channel = channel
+
+    def ask(self, compartment: Compartment) -> Message:
+        fds = (compartment.grant, compartment.image, compartment.memory)
+        send_packet(self._channel, Message(AttachType.SCRUB).pack(), fds)
+        return Message.unpack(receive_packet(self._channel)[0])
+
+    def scrub(self, compartment: Compartment) -> int:
+        answer = self.ask(compartment)
+        assert answer.type is AttachType.SCRUBBED
+        assert answer.status == 0, answer.body
+        return unpack_scrubbed(answer.body)
+
+
+@contextmanager
+def janitor() -> Iterator[Janitor]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(60)
+    high = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
+    process = subprocess.Popen([MATE, "janitor"], preexec_fn=lambda: os.dup2(high, 3), close_fds=False)
+    os.close(high)
+    theirs.close()
+    try:
+        yield Janitor(process, ours)
+    finally:
+        ours.close()
+        process.wait(timeout=10)
