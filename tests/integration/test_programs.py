@@ -86,7 +86,7 @@ def test_system_calls_in_detail(tidy: Stack, program: str) -> None:
     ("library", "program"),
     [
         ("glibc-dynamic", "sys_io"),
-        *((library, program) for library in LIBRARIES for program in ("sys_wait", "sys_net", "sys_self")),
+        *((library, program) for library in LIBRARIES for program in ("sys_wait", "sys_net", "sys_self", "sys_ipc")),
     ],
 )
 def test_system_calls_one_by_one(tidy: Stack, library: str, program: str) -> None:

@@ -24,6 +24,7 @@ SOURCES = [
     "sys_fcntl.c",
     "sys_file.c",
     "sys_ioctl.c",
+    "sys_ipc.c",
     "sys_message.c",
     "sys_poll.c",
     "sys_socket.c",

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <asm/poll.h>
+#include <asm/sembuf.h>
 #include <asm/unistd.h>
 #include <limits.h>
 #include <linux/errno.h>
 #include <linux/eventpoll.h>
+#include <linux/ipc.h>
+#include <linux/sem.h>
 #include <linux/time_types.h>
 #include <string.h>
 
@@ -191,12 +194,44 @@ static void no_more_time_is_left_than_was_asked_for(void)
     EXPECT(asked.tv_sec == 2 && asked.tv_nsec == 5);
 }
 
+/* A set of semaphores that is larger than any, or that grows between the host's two answers */
+static long semaphore_host(uint32_t number, const uint64_t args[6])
+{
+    (void)number;
+    if (args[2] == IPC_STAT)
+        ((struct semid64_ds *)args[3])->sem_nsems = told;
+    else
+        memset((void *)args[3], 0xff, HOST_BUFFER_SIZE);
+    return 0;
+}
+
+static void semaphores_and_messages_have_limits(void)
+{
+    char *values = fake_program_buffer(6), *message = fake_program_buffer(sizeof(long) + 10);
+
+    fake_host = semaphore_host;
+    told = 3;
+    EXPECT(CALL(semctl, 1, 0, GETALL, N(values)) == 0);
+    told = 1L << 40;
+    EXPECT(CALL(semctl, 1, 0, GETALL, N(values)) == -EIO);
+    EXPECT(CALL(semctl, 1, 0, SETALL, N(values)) == -EIO);
+    fake_host = flood;
+    told = 11;
+    EXPECT(CALL(msgrcv, 1, N(message), 10, 0, 0) == -EIO);
+    EXPECT(fake_untouched(message, sizeof(long) + 10));
+    told = 10;
+    EXPECT(CALL(msgrcv, 1, N(message), 10, 0, 0) == 10);
+    told = 1;
+    EXPECT(CALL(msgsnd, 1, N(message), 10, 0) == -EIO);
+}
+
 const struct fake_case wait_cases[] = {
     {"more_events_than_asked", more_events_than_asked},
     {"the_host_does_not_choose_user_data", the_host_does_not_choose_user_data},
     {"registrations_come_and_go", registrations_come_and_go},
     {"duplicates_see_what_the_first_registered", duplicates_see_what_the_first_registered},
     {"registrations_have_a_limit", registrations_have_a_limit},
+    {"semaphores_and_messages_have_limits", semaphores_and_messages_have_limits},
     {"only_events_of_poll_change", only_events_of_poll_change},
     {"only_descriptors_that_were_asked_about_are_ready", only_descriptors_that_were_asked_about_are_ready},
     {"no_more_time_is_left_than_was_asked_for", no_more_time_is_left_than_was_asked_for},
