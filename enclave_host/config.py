@@ -36,6 +36,15 @@ class Heap(StrEnum):
     MEASURED = "measured"  # EADD and EEXTEND
 
 
+class ProviderChoice(StrEnum):
+    """Where EPC pages come from."""
+
+    AUTO = "auto"  # the best that the host has
+    SOFTWARE_MODEL = "software_model"  # memfds; no SGX, no kernel module
+    KERNEL_MODULE = "kernel_module"  # teemate.ko, emulated EPC
+    HARDWARE = "hardware"  # teemate.ko over /dev/sgx_enclave
+
+
 class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
@@ -133,6 +142,7 @@ class Config:
     mate: Path
     signing_key: Path | None = None
     log_level: LogLevel = LogLevel.INFO
+    provider: ProviderChoice = ProviderChoice.AUTO
     pools: Mapping[str, PoolConfig]
 
 
@@ -159,6 +169,7 @@ _KEYS: _Converters = {
     "mate": _path,
     "signing_key": _path,
     "log_level": _choice(LogLevel),
+    "provider": _choice(ProviderChoice),
     "pools": lambda value: _mapping("pools", value),
 }
 

@@ -23,7 +23,7 @@ from enclave_host.lease_manager import LeaseManager
 from enclave_host.lending import Lender
 from enclave_host.pool import Pool
 from enclave_host.pool_registry import PoolRegistry
-from enclave_host.providers.software_model import SoftwareModel
+from enclave_host.providers.choice import choose_provider
 from enclave_host.recovery import Recovery
 from enclave_host.restart import adopt_leases
 from enclave_host.signing_key import load_signing_key
@@ -48,7 +48,8 @@ class Daemon:
             raise HostError(str(error)) from error
         if not os.access(config.mate, os.X_OK):
             raise HostError(f"{config.mate}: no executable mate there; run `make build` or set `mate`")
-        self.provider = SoftwareModel(image)
+        self.provider = choose_provider(config.provider, image)
+        _log.info("provider of EPC pages: %s", self.provider.name)
         key = load_signing_key(configured=config.signing_key, state_directory=config.state_directory)
         self.builder = EnclaveBuilder(image=image, key=key, provider=self.provider)
         self.journal = Journal(config.state_directory / "journal")

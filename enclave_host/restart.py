@@ -119,7 +119,12 @@ def _open_file(process: Process, files: dict[FileIdentity, int], wanted: FileIde
     number = files.get(wanted)
     if number is None:
         raise OSError(errno.ENOENT, f"process {process.pid} has closed inode {wanted.inode}")
-    fd = os.open(f"/proc/{process.pid}/fd/{number}", flags | os.O_CLOEXEC)
+    try:
+        fd = os.open(f"/proc/{process.pid}/fd/{number}", flags | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        fd = take_descriptor(process, number)  # the kernel module's leases cannot be opened anew
     if file_identity(fd) != wanted:
         os.close(fd)
         raise OSError(errno.ESTALE, f"descriptor {number} of process {process.pid} is another file now")
