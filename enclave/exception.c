@@ -129,8 +129,12 @@ static int exception(struct thread *self, struct sgx_gprs *gprs)
 
 static void signal(struct thread *self, struct sgx_gprs *gprs)
 {
-    if (self->state != THREAD_RUNNING)
-        return; /* the end of the thread: nobody is left to take a signal */
+    /*
+     * At the thread's first instructions the signal stays queued: the first OCALL finds it. At its last ones nobody
+     * is left to take it.
+     */
+    if (self->self != self || self->state != THREAD_RUNNING)
+        return;
     self->pending = 1;
     if (!in_image(gprs->rip))
         save_program(self, gprs);
@@ -161,10 +165,9 @@ void exception_begin(enum ecall ecall, volatile struct exchange *exchange, struc
 {
     struct sgx_gprs *gprs = interrupted_gprs(self);
     uint32_t outcome = OCALL_EXCEPTION_DONE;
-    int begun = self->self == self;
-    if (ecall == ECALL_EXCEPTION && begun)
+    if (ecall == ECALL_EXCEPTION && self->self == self)
         outcome = exception(self, gprs) ? OCALL_EXCEPTION_DONE : OCALL_REFUSED;
-    else if (ecall == ECALL_SIGNAL && begun)
+    else if (ecall == ECALL_SIGNAL)
         signal(self, gprs);
     else if (ecall == ECALL_RESET)
         outcome = reset(self, exchange, gprs);

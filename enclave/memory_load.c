@@ -45,11 +45,13 @@ static long load_group(struct compartment *compartment, const struct vma *entry,
         high++;
 
     uint64_t offset = low * PAGE_SIZE, source = entry->backing + (compartment->base + offset - entry->start);
+    /* first, since the process may be killed in between, and what it leaves must be found by the scrub */
+    dirty_map_set(dirty_map(compartment), low, high);
     long filled = host_fill(offset, (high - low) * PAGE_SIZE, source, entry->prot);
+    uint64_t end = low + (filled > 0 ? (uint64_t)filled / PAGE_SIZE : 0);
+    dirty_map_clear(dirty_map(compartment), end, high);
     if (filled < 0)
         return filled;
-    uint64_t end = low + (uint64_t)filled / PAGE_SIZE;
-    dirty_map_set(dirty_map(compartment), low, end);
     return page_of(compartment, address) < end ? 0 : -EIO; /* beyond the end of the file */
 }
 
