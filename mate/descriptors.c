@@ -22,25 +22,60 @@ static int highest_descriptor(void)
     return (int)limit.rlim_cur - 1;
 }
 
-static int move_descriptor(int from, int first, int last)
+static int is_open(int descriptor)
 {
-    long moved = syscall3(__NR_fcntl, from, F_DUPFD_CLOEXEC, first);
+    return !syscall_failed(syscall2(__NR_fcntl, descriptor, F_GETFD));
+}
 
-    if (syscall_failed(moved) || moved > last)
-        die("no room for the mate's descriptors from %d to %d: raise the limit of open files (ulimit -n)", first, last);
-    syscall1(__NR_close, from);
-    return (int)moved;
+static int *descriptor_at(struct mate *self, unsigned index)
+{
+    return index < self->lease.descriptor_count ? &self->lease.descriptors[index] : &self->executable;
+}
+
+/* After an execve the descriptors are in a row already; the program's own may now be in the way of a better one. */
+static int are_in_a_row(struct mate *self, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++)
+        if (*descriptor_at(self, i) != *descriptor_at(self, 0) + (int)i)
+            return 0;
+    return 1;
+}
+
+static int can_move(int first, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (first + (int)i <= 2 || is_open(first + (int)i))
+            return 0;
+    return 1;
+}
+
+static void move(struct mate *self, int first, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        int *descriptor = descriptor_at(self, i);
+        long result = syscall3(__NR_dup3, *descriptor, first + (int)i, O_CLOEXEC);
+
+        if (syscall_failed(result))
+            die("cannot move descriptor %d to %d: error %d", *descriptor, first + (int)i, (int)-result);
+        syscall1(__NR_close, *descriptor);
+        *descriptor = first + (int)i;
+    }
 }
 
 void descriptors_hide(struct mate *self)
 {
-    int count = (int)self->lease.descriptor_count + 1;
+    unsigned count = self->lease.descriptor_count + 1;
     int last = highest_descriptor();
-    int first = last - count + 1;
+    int first = last - (int)count + 1;
 
-    for (unsigned i = 0; i < self->lease.descriptor_count; i++)
-        self->lease.descriptors[i] = move_descriptor(self->lease.descriptors[i], first, last);
-    self->executable = move_descriptor(self->executable, first, last);
-    self->hidden_fd_first = first;
-    self->hidden_fd_last = last;
+    if (can_move(first, count))
+        move(self, first, count);
+    else if (!are_in_a_row(self, count))
+        die("no room for the mate's descriptors from %d to %d: raise the limit of open files (ulimit -n), or leave "
+            "those numbers free",
+            first, last);
+    for (unsigned i = 0; i < count; i++)
+        syscall3(__NR_fcntl, *descriptor_at(self, i), F_SETFD, FD_CLOEXEC);
+    self->hidden_fd_first = *descriptor_at(self, 0);
+    self->hidden_fd_last = self->executable;
 }

@@ -5,10 +5,13 @@
  */
 #include "exec.h"
 
+#include <asm/signal.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
+#include <linux/prctl.h>
 
+#include "child_lease.h"
 #include "log.h"
 #include "ocall.h"
 #include "signal.h"
@@ -50,7 +53,8 @@ static size_t count_strings(char **strings)
     return count;
 }
 
-long exec_mate(const struct lease *lease, int executable, const char *path, char **arguments, char **environment)
+long exec_mate(const struct lease *lease, int executable, int fresh, const char *path, char **arguments,
+               char **environment)
 {
     char lease_option[OPTION_SIZE], executable_option[OPTION_SIZE];
     size_t count = count_strings(arguments);
@@ -64,7 +68,7 @@ long exec_mate(const struct lease *lease, int executable, const char *path, char
     vector[0] = (char *)"mate";
     vector[1] = option_with_number(lease_option, "--lease-fd=", lease->descriptors[0]);
     vector[2] = option_with_number(executable_option, "--executable-fd=", executable);
-    vector[3] = (char *)"--exec";
+    vector[3] = (char *)(fresh ? "--exec-fresh" : "--exec");
     vector[4] = (char *)path;
     vector[5] = (char *)"--";
     memcpy(vector + OPTION_COUNT, arguments, (count + 1) * sizeof(char *));
@@ -73,13 +77,6 @@ long exec_mate(const struct lease *lease, int executable, const char *path, char
     set_close_on_exec(lease, executable, FD_CLOEXEC);
     syscall2(__NR_munmap, area, size);
     return result;
-}
-
-void exec_keep_descriptors(struct mate *self)
-{
-    set_close_on_exec(&self->lease, self->executable, FD_CLOEXEC);
-    self->hidden_fd_first = self->lease.descriptors[0];
-    self->hidden_fd_last = self->executable;
 }
 
 /* Point `vector` at `count` strings from *next on. 0 if they are not all terminated before `end`. */
@@ -97,6 +94,30 @@ static int split_strings(char **vector, uint32_t count, char **next, const char 
     }
     vector[count] = NULL;
     return 1;
+}
+
+/* A vfork child leaves its parent's compartment for one of its own. */
+static long execute_in_own_compartment(const char *path, char **arguments, char **environment)
+{
+    struct lease lease;
+    int executable;
+    long result = child_lease_take(&mate, &lease, &executable);
+
+    if (result)
+        return result;
+    /* Outlives the execve, and the parent may end now */
+    syscall2(__NR_prctl, PR_SET_PDEATHSIG, 0);
+    result = exec_mate(&lease, executable, 1, path, arguments, environment);
+    syscall2(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL);
+    child_lease_drop(&lease, executable);
+    return result;
+}
+
+static long execute(const char *path, char **arguments, char **environment)
+{
+    if (mate.in_parents_compartment)
+        return execute_in_own_compartment(path, arguments, environment);
+    return exec_mate(&mate.lease, mate.executable, 0, path, arguments, environment);
 }
 
 void ocall_execve(struct host_thread *thread)
@@ -124,6 +145,6 @@ void ocall_execve(struct host_thread *thread)
     request->result = -EINVAL;
     if (split_strings(path, 1, &next, end) && split_strings(arguments, request->argument_count, &next, end) &&
         split_strings(environment, request->environment_count, &next, end))
-        request->result = exec_mate(&mate.lease, mate.executable, path[0], arguments, environment);
+        request->result = execute(path[0], arguments, environment);
     syscall2(__NR_munmap, area, size);
 }

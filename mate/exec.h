@@ -5,10 +5,9 @@
 
 /*
  * Replace this process image by a mate that runs `path` under the lease whose descriptors are given; they and the
- * executable lie in a row. Returns -errno if the kernel refuses; then nothing has changed.
+ * executable lie in a row. `fresh`: the compartment holds no program yet. Returns -errno if the kernel refuses; then
+ * nothing has changed.
  */
-long exec_mate(const struct lease *lease, int executable, const char *path, char **arguments, char **environment);
-
-/* In the mate that was executed: the descriptors stay where they are. */
-void exec_keep_descriptors(struct mate *self);
+long exec_mate(const struct lease *lease, int executable, int fresh, const char *path, char **arguments,
+               char **environment);
 #endif

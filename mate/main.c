@@ -6,7 +6,7 @@
  *   mate janitor                              recover and scrub compartments for the daemon (descriptor 3)
  *
  * And, from the mate to itself (exec.c):
- *   mate --lease-fd=N --executable-fd=N --exec PATH -- ARG0 [ARG...]
+ *   mate --lease-fd=N --executable-fd=N --exec[-fresh] PATH -- ARG0 [ARG...]
  */
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
@@ -14,7 +14,6 @@
 
 #include "attach.h"
 #include "enclave_loop.h"
-#include "exec.h"
 #include "janitor.h"
 #include "log.h"
 #include "mate.h"
@@ -108,10 +107,7 @@ static _Noreturn void run(const struct options *options)
         memcpy(path, options->exec_path, strlen(options->exec_path) + 1);
     else
         path_resolve(options->arguments[0], mate.environment, path);
-    if (options->exec_path)
-        exec_keep_descriptors(&mate);
-    else
-        descriptors_hide(&mate);
+    descriptors_hide(&mate);
     vdso_start(mate.auxiliary.vdso);
     lease_map(&mate.lease);
     sgx_platform_start(&mate.lease.grant, mate.auxiliary.vdso);
@@ -122,7 +118,7 @@ static _Noreturn void run(const struct options *options)
     thread->exchange->start_block = (uint64_t)start_block_make(path, options->arguments, mate.environment, &signals);
     name_process(path);
     thread_start(thread);
-    if (options->exec_path)
+    if (options->exec_path && !options->exec_fresh)
         recover_after_exec(thread);
     lease_close_program_memory(&mate.lease);
     signal_set_mask(0);

@@ -28,6 +28,7 @@ struct mate {
     int hidden_fd_last;
     struct auxiliary auxiliary;
     char **environment;
+    int in_parents_compartment; /* after OCALL_VFORK, until OCALL_EXECVE */
 };
 extern struct mate mate;
 #endif

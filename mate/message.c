@@ -74,7 +74,8 @@ long message_receive(int socket, struct message *message)
     return 1;
 }
 
-static long send_packet(int socket, uint16_t type, int status, const void *body, size_t size)
+static long send_packet(int socket, uint16_t type, int status, const void *body, size_t size, struct control *control,
+                        size_t control_size)
 {
     struct attach_head head = {.magic = ATTACH_MAGIC,
                                .version = ATTACH_VERSION,
@@ -82,19 +83,29 @@ static long send_packet(int socket, uint16_t type, int status, const void *body,
                                .size = (uint32_t)(sizeof(head) + size),
                                .status = status};
     struct io_vector vectors[] = {{&head, sizeof(head)}, {(void *)body, size}};
-    struct message_header header = {.vectors = vectors, .vector_count = 2};
+    struct message_header header = {
+        .vectors = vectors, .vector_count = 2, .control = control, .control_size = control_size};
 
     return syscall3(__NR_sendmsg, socket, &header, MSG_NOSIGNAL_FLAG);
 }
 
+long message_request(int socket, uint16_t type, int descriptor)
+{
+    struct control control = {
+        .header = {.size = sizeof(control.header) + sizeof(int), .level = SOL_SOCKET_LEVEL, .type = SCM_RIGHTS_TYPE},
+        .descriptors = {descriptor}};
+
+    return send_packet(socket, type, 0, NULL, 0, &control, sizeof(control.header) + 2 * sizeof(int));
+}
+
 long message_reply(int socket, uint16_t type, const void *body, size_t size)
 {
-    return send_packet(socket, type, 0, body, size);
+    return send_packet(socket, type, 0, body, size, NULL, 0);
 }
 
 void message_reply_error(int socket, uint16_t type, int error, const char *text)
 {
-    send_packet(socket, type, error, text, strlen(text));
+    send_packet(socket, type, error, text, strlen(text), NULL, 0);
 }
 
 void message_close_descriptors(const struct message *message)

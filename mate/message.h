@@ -17,6 +17,8 @@ struct message {
 
 /* 1, 0 at the end of the stream, or -errno. Dies if the sender does not speak the protocol. */
 long message_receive(int socket, struct message *message);
+/* No body, one descriptor. */
+long message_request(int socket, uint16_t type, int descriptor);
 long message_reply(int socket, uint16_t type, const void *body, size_t size);
 void message_reply_error(int socket, uint16_t type, int error, const char *text);
 void message_close_descriptors(const struct message *message);

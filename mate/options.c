@@ -58,7 +58,10 @@ void options_parse(struct options *options, char **arguments)
             options->executable_fd = number_of(arguments[0], value);
         else if (!strcmp(arguments[0], "--exec") && arguments[1])
             options->exec_path = *++arguments;
-        else
+        else if (!strcmp(arguments[0], "--exec-fresh") && arguments[1]) {
+            options->exec_path = *++arguments;
+            options->exec_fresh = 1;
+        } else
             die("unknown option %s. " USAGE, arguments[0]);
     }
     options->arguments = arguments;

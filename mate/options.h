@@ -6,6 +6,7 @@ struct options {
     int janitor;
     int lease_fd;
     int executable_fd; /* -1 unless given */
+    int exec_fresh; /* the compartment holds no program yet */
     const char *exec_path; /* the program's path, already resolved; NULL: look arguments[0] up */
     char **arguments; /* the program's, from ARG0 on */
 };
