@@ -3,8 +3,10 @@
  * LibOS state of one compartment: what a kernel would call a process. It lies in the compartment's
  * header; the image region is read-only, so there are no globals.
  *
- * Lock order: memory.lock, then futex_lock, then fd_lock, then signal_lock, then patch_lock.
- * No lock is held across an OCALL except memory.lock (OCALL_PROTECT, _TRIM, _COMMIT never block).
+ * Lock order: futex_lock, then fd_lock, then signal_lock, then patch_lock, then memory.lock: an access through the
+ * program's pointer takes it when the page is still to be loaded (usercopy.c), and nothing else is taken under it.
+ * No lock is held across an OCALL except memory.lock and what is around such an access (OCALL_PROTECT, _TRIM and
+ * _COMMIT never block, OCALL_FILL waits for the file's page at worst).
  */
 #ifndef TEEMATE_COMPARTMENT_H
 #define TEEMATE_COMPARTMENT_H

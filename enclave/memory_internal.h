@@ -33,7 +33,7 @@ long memory_protect_locked(struct compartment *compartment, uint64_t address, ui
 long memory_zero_locked(struct compartment *compartment, uint64_t address, uint64_t size, int writable);
 
 /* Pages are loaded in groups of so many bytes, aligned: one fault costs more than the copying of a few pages. */
-#define LOAD_SIZE 0x10000
+#define LOAD_SIZE 0x8000
 
 /* The host mapping behind part of an entry is needed no more. */
 void memory_release_backing(const struct vma *entry, uint64_t start, uint64_t end);

@@ -4,6 +4,7 @@
 #include <linux/mman.h>
 
 #include "compartment.h"
+#include "dirty_map.h"
 #include "host.h"
 #include "memory_internal.h"
 
@@ -42,6 +43,15 @@ int memory_is_program_text(struct compartment *compartment, uint64_t address, ui
     return result;
 }
 
+static int all_loaded(struct compartment *compartment, uint64_t start, uint64_t end)
+{
+    uint64_t first = (start - compartment->base) / PAGE_SIZE, last = (end - compartment->base) / PAGE_SIZE;
+    spin_lock(&compartment->memory.lock);
+    int result = dirty_map_count(dirty_map(compartment), first, last) == last - first;
+    spin_unlock(&compartment->memory.lock);
+    return result;
+}
+
 long memory_text_writable(struct compartment *compartment, uint64_t address, uint64_t size, int writable)
 {
     uint64_t start = PAGE_ALIGN_DOWN(address), end = PAGE_ALIGN_UP(address + size);
@@ -49,6 +59,8 @@ long memory_text_writable(struct compartment *compartment, uint64_t address, uin
     if (!memory_is_program_text(compartment, start, end - start) || memory_find(compartment, start, &vma))
         return -EFAULT;
     memory_load(compartment, start, end - start);
+    if (vma.backing && !all_loaded(compartment, start, end))
+        return -EFAULT; /* the file has become shorter than its mapping */
     /* Still executable: other threads may be running this very page. */
     return host_protect(start - compartment->base, end - start, vma.prot | (writable ? PROT_WRITE : 0), 0);
 }

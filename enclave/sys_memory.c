@@ -129,6 +129,10 @@ long sys_madvise(struct syscall *call)
     case MADV_DONTNEED:
     case MADV_FREE:
         return size ? memory_discard(call->compartment, address, size) : 0;
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+        memory_load(call->compartment, address, size);
+        return !size || is_mapped(call->compartment, address, size) ? 0 : -ENOMEM;
     case MADV_REMOVE:
         return -EINVAL; /* of tmpfs files only, which are mapped on the host */
     case MADV_NORMAL:
@@ -147,8 +151,6 @@ long sys_madvise(struct syscall *call)
     case MADV_KEEPONFORK:
     case MADV_COLD:
     case MADV_PAGEOUT:
-    case MADV_POPULATE_READ:
-    case MADV_POPULATE_WRITE:
         return !size || is_mapped(call->compartment, address, size) ? 0 : -ENOMEM;
     default:
         return -EINVAL;
