@@ -88,6 +88,8 @@ static long put_out_counted(struct marshal *marshal, int index, const struct arg
         return -EFAULT;
     if (capacity > INT_MAX)
         return -EINVAL;
+    if (space_left(marshal) < 2 * COPY_ALIGNMENT)
+        return -E2BIG;
     uint64_t most = space_left(marshal) - COPY_ALIGNMENT; /* the length itself follows */
     if (capacity > most)
         capacity = most;

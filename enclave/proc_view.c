@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proc_view.h"
 
+#include <linux/errno.h>
+
 #include "string.h"
 #include "usercopy.h"
 
@@ -61,7 +63,9 @@ long proc_view_put_path(const struct compartment *compartment, char *to, const c
 {
     if (proc_view_find(compartment, path) != PROC_EXE)
         return copy_string_from_program(to, path, size);
-    long length = strlen(compartment->program_path);
-    memcpy(to, compartment->program_path, length + 1); /* both are PATH_SIZE at most */
+    size_t length = strlen(compartment->program_path);
+    if (length >= size)
+        return -ENAMETOOLONG;
+    memcpy(to, compartment->program_path, length + 1);
     return length;
 }
