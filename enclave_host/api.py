@@ -226,10 +226,12 @@ class ApiServer:
         health_pb2_grpc.add_HealthServicer_to_server(HealthService(), self._server)
 
     async def start(self) -> None:
-        self._path.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
+            self._path.unlink(missing_ok=True)
             self._server.add_insecure_port(f"unix:{self._path}")
+        except (OSError, RuntimeError) as error:
+            raise HostError(f"{self._path}: cannot listen there: {error}; see run_directory") from error
         finally:
             os.umask(mask)
         await self._server.start()

@@ -53,13 +53,15 @@ class AttachServer:
 
     def start(self) -> None:
         """Listen. The caller has made sure that no other daemon serves this directory."""
-        self._path.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
+            self._path.unlink(missing_ok=True)
             self._listener.bind(os.fspath(self._path))
+            self._listener.listen(socket.SOMAXCONN)
+        except OSError as error:
+            raise HostError(f"{self._path}: cannot listen there: {error}; see run_directory") from error
         finally:
             os.umask(mask)
-        self._listener.listen(socket.SOMAXCONN)
         self._listener.setblocking(False)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._listener.fileno(), self._accept)
@@ -175,6 +177,9 @@ class _Connection:
             self._fail(kind, error)
         except HostError as error:
             self._send(error_message(kind, error.code, str(error)))
+        except OSError as error:  # out of descriptors or memory
+            _log.error("%s failed: %s", kind.name, error)
+            self._send(error_message(kind, error.errno or errno.EIO, f"the daemon failed: {error}"))
 
     def _handle(self, message: Message) -> None:
         if message.type is AttachType.REQUEST:

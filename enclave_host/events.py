@@ -1,6 +1,7 @@
 """What happened: a bounded ring of events and those who watch it."""
 
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 RING_SIZE = 1024
+
+_log = logging.getLogger(__name__)
 
 
 class EventType(StrEnum):
@@ -76,6 +79,10 @@ class EventLog:
             text=text,
         )
         self._ring.append(event)
+        _log.debug(
+            "%s: pool %s, enclave %d, compartment %d, lease %d, container `%s` %s",
+            kind, pool, enclave_id, compartment, lease_id, container, text,
+        )  # fmt: skip
         for watcher in tuple(self._watchers):
             watcher(event)
 

@@ -209,6 +209,9 @@ class LeaseManager:
             except HostError as error:
                 failed(error)
                 sent = False
+            except OSError as error:
+                failed(HostError(f"the daemon failed: {error}", code=error.errno or errno.EIO))
+                sent = False
             finally:
                 close_all(descriptors)
             if not sent:

@@ -45,7 +45,8 @@ def open_process(pid: int) -> Process:
     try:
         pidfd = os.pidfd_open(pid)
     except OSError as error:
-        if error.errno in (errno.ESRCH, errno.EINVAL):
+        # A thread that is no process: EINVAL, since Linux 6.16 ENOENT.
+        if error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
             raise ProcessGoneError(pid) from error
         raise
     try:

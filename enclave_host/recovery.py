@@ -12,6 +12,8 @@ from enclave_host.pool import Pool
 # After a process has ended others may still map its compartment for a moment: a vfork child, or a reader of
 # its /proc files.
 HELD_CHECKS_SECONDS = (0.001, 0.01, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 10.0)
+LEND_ATTEMPTS = 30
+LEND_RETRY_SECONDS = 1.0
 
 
 class Recovery:
@@ -50,7 +52,7 @@ class Recovery:
             loop = asyncio.get_running_loop()
             loop.call_later(delay, self._when_released, pool, compartment, then, checks + 1)
 
-    def _scrub(self, pool: Pool, compartment: Compartment) -> None:
+    def _scrub(self, pool: Pool, compartment: Compartment, attempts: int = LEND_ATTEMPTS) -> None:
         def done(pages: int | None, reason: str) -> None:
             if compartment.enclave.id not in pool.enclaves:
                 return  # destroyed meanwhile
@@ -67,13 +69,19 @@ class Recovery:
             # The janitor, too, must have let go.
             self._when_released(pool, compartment, lambda: self._free(pool, compartment))
 
+        if compartment.enclave.id not in pool.enclaves:
+            return  # destroyed meanwhile
         threads = compartment.enclave.plan.threads
         try:
             descriptors = self._lender.lend(
                 compartment, pool.config, lease_id=0, threads=threads, memory=pool.config.memory
             )
         except OSError as error:
-            pool.retire(compartment, f"it cannot be lent to the janitor: {error}")
+            if attempts == 1:
+                pool.retire(compartment, f"it cannot be lent to the janitor: {error}")
+            else:  # out of descriptors or memory: that may pass
+                loop = asyncio.get_running_loop()
+                loop.call_later(LEND_RETRY_SECONDS, self._scrub, pool, compartment, attempts - 1)
             return
         self._janitor.scrub(descriptors, done)
 

@@ -7,6 +7,7 @@ import mmap
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -251,6 +252,7 @@ def test_bind_needs_a_lease_of_the_connection_and_a_living_process(host: Running
             (other, grant.lease_id, os.getpid(), errno.ENOENT),
             (client, grant.lease_id + 1, os.getpid(), errno.ENOENT),
             (client, grant.lease_id, dead.pid, errno.ESRCH),
+            (client, grant.lease_id, host.call(lambda _: threading.get_native_id()), errno.ESRCH),
         ):
             with pytest.raises(AttachError) as refused:
                 binder.bind(lease_id, process_id=pid)
