@@ -58,8 +58,7 @@
 #define APP_END COMPARTMENT_STRIDE
 
 #define COMPARTMENT_BASE(index) (ENCLAVE_BASE + ((index) + 1UL) * COMPARTMENT_STRIDE)
-#define THREAD_BLOCK(compartment_base, slot)                                                       \
-    ((compartment_base) + THREADS_OFFSET + (unsigned long)(slot)*THREAD_STRIDE)
+#define THREAD_BLOCK(compartment_base, slot) ((compartment_base) + THREADS_OFFSET + (unsigned long)(slot)*THREAD_STRIDE)
 
 /*
  * Host side: the mate is linked here. The ENCLU gate of the software model must be within 2 GiB of

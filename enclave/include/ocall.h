@@ -17,14 +17,14 @@
 /* Why the mate enters */
 enum ecall {
     /* CSSA = 0 */
-    ECALL_START = 1,        /* thread slot 0 of a fresh compartment: run the program in start_block */
+    ECALL_START = 1, /* thread slot 0 of a fresh compartment: run the program in start_block */
     ECALL_START_THREAD = 2, /* a slot that OCALL_CLONE_THREAD named: continue the cloned thread */
     ECALL_OCALL_RETURN = 3, /* continue after an OCALL; its struct holds the result */
-    ECALL_SCRUB = 4,        /* slot 0, by the daemon's janitor: erase the compartment, then OCALL_SCRUBBED */
+    ECALL_SCRUB = 4, /* slot 0, by the daemon's janitor: erase the compartment, then OCALL_SCRUBBED */
     /* CSSA = 1 (an AEX happened); each ends in OCALL_EXCEPTION_DONE, then the mate ERESUMEs */
     ECALL_EXCEPTION = 16, /* the AEX was an exception: SSA[0].EXITINFO tells which */
-    ECALL_SIGNAL = 17,    /* signals wait in exchange.signals */
-    ECALL_RESET = 18,     /* recovery: make SSA[0] resume at the LibOS's reset routine, which frees the TCS */
+    ECALL_SIGNAL = 17, /* signals wait in exchange.signals */
+    ECALL_RESET = 18, /* recovery: make SSA[0] resume at the LibOS's reset routine, which frees the TCS */
 };
 
 enum ocall {
@@ -193,7 +193,7 @@ struct exchange {
     uint64_t buffer; /* untrusted copy buffer of this thread */
     uint64_t buffer_size;
     uint64_t start_block; /* struct start_block, for ECALL_START */
-    uint32_t park_word;   /* see OCALL_FUTEX_WAIT */
+    uint32_t park_word; /* see OCALL_FUTEX_WAIT */
     /*
      * Ring of signals: the mate's handler (all signals blocked) writes at head, the LibOS reads at
      * tail. signal_pending is set after an entry is written and cleared by the LibOS before it reads.
@@ -243,20 +243,20 @@ struct start_block {
     uint32_t environment_count;
     uint32_t process_id, parent_id;
     uint32_t uid, euid, gid, egid;
-    uint32_t secure;                    /* AT_SECURE */
-    uint32_t hidden_fd_first;           /* the mate's own descriptors: the program must not see them */
-    uint32_t hidden_fd_last;            /* inclusive */
-    uint32_t thread_count;              /* slots the lease holds */
-    uint64_t memory_limit;              /* bytes the program may commit */
-    uint64_t hwcap, hwcap2;             /* AT_HWCAP, AT_HWCAP2 */
-    uint64_t xsave_size;                /* bytes of XSAVE state for the enclave's XFRM */
+    uint32_t secure; /* AT_SECURE */
+    uint32_t hidden_fd_first; /* the mate's own descriptors: the program must not see them */
+    uint32_t hidden_fd_last; /* inclusive */
+    uint32_t thread_count; /* slots the lease holds */
+    uint64_t memory_limit; /* bytes the program may commit */
+    uint64_t hwcap, hwcap2; /* AT_HWCAP, AT_HWCAP2 */
+    uint64_t xsave_size; /* bytes of XSAVE state for the enclave's XFRM */
     uint64_t xfrm;
-    uint32_t ignored_signals_low;       /* bit n-1: signal n was SIG_IGN at start (it stays so) */
+    uint32_t ignored_signals_low; /* bit n-1: signal n was SIG_IGN at start (it stays so) */
     uint32_t ignored_signals_high;
-    uint64_t blocked_signals;           /* signal mask at start */
+    uint64_t blocked_signals; /* signal mask at start */
     uint32_t flags;
     uint32_t reserved;
 };
 #define START_TRACE_SYSCALLS 1 /* log each system call (debug) */
-#define START_NO_PATCH 2       /* leave syscall sites alone: each traps (debug) */
+#define START_NO_PATCH 2 /* leave syscall sites alone: each traps (debug) */
 #endif
