@@ -36,12 +36,14 @@ class Compartment:
     memory: int
 
     @classmethod
-    def create(cls, *, threads: int = 8, memory: int = 1 << 30, flags: int = solo.FLAG_SOFTWARE_MODEL) -> Compartment:
-        image = load_image(LIBOS)
+    def create(
+        cls, *, image: Path = LIBOS, index: int = 0, threads: int = 8, flags: int = solo.FLAG_SOFTWARE_MODEL
+    ) -> Compartment:
+        content = load_image(image)
         return cls(
-            solo.sealed_memfd(solo.grant(image, index=0, threads=threads, memory=memory, flags=flags)),
-            solo.image_memfd(image),
-            solo.compartment_memfd(image, index=0, threads=threads),
+            solo.sealed_memfd(solo.grant(content, index=index, threads=threads, memory=1 << 30, flags=flags)),
+            solo.image_memfd(content),
+            solo.compartment_memfd(content, index=index, threads=threads),
         )
 
     def close(self) -> None:
@@ -60,10 +62,12 @@ class Compartment:
             for offset in range(start, position, PAGE):
                 yield offset, os.pread(self.memory, PAGE, offset)
 
-    def spawn(self, *program: str | Path, options: tuple[str, ...] = ("--lease-fd=3",)) -> subprocess.Popen[str]:
-        ours, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    def spawn(self, *program: str | Path, channel: socket.socket | None = None) -> subprocess.Popen[str]:
+        """A mate that runs the program. Without a channel its children get no lease."""
+        nobody, unanswered = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        nobody.close()
         # out of the way of the numbers 3.., which dup2 sets
-        fds = (self.grant, self.image, self.memory, channel.fileno())
+        fds = (self.grant, self.image, self.memory, (channel or unanswered).fileno())
         high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in fds]
 
         def place() -> None:
@@ -72,7 +76,7 @@ class Compartment:
 
         try:
             return subprocess.Popen(
-                [MATE, *options, "--", *program],
+                [MATE, "--lease-fd=3", "--", *program],
                 preexec_fn=place,
                 close_fds=False,
                 stdin=subprocess.DEVNULL,
@@ -83,11 +87,12 @@ class Compartment:
         finally:
             for fd in high:
                 os.close(fd)
-            channel.close()
-            ours.close()
+            unanswered.close()
 
-    def run(self, *program: str | Path, limit: float = 60) -> subprocess.CompletedProcess[str]:
-        with self.spawn(*program) as process:
+    def run(
+        self, *program: str | Path, channel: socket.socket | None = None, limit: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        with self.spawn(*program, channel=channel) as process:
             try:
                 output, errors = process.communicate(timeout=limit)
             finally:
