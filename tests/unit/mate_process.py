@@ -6,7 +6,7 @@ import fcntl
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,9 @@ class Compartment:
             for offset in range(start, position, PAGE):
                 yield offset, os.pread(self.memory, PAGE, offset)
 
-    def spawn(self, *program: str | Path, channel: socket.socket | None = None) -> subprocess.Popen[str]:
+    def spawn(
+        self, *program: str | Path, channel: socket.socket | None = None, before: Callable[[], None] | None = None
+    ) -> subprocess.Popen[str]:
         """A mate that runs the program. Without a channel its children get no lease."""
         nobody, unanswered = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         nobody.close()
@@ -73,6 +75,8 @@ class Compartment:
         def place() -> None:
             for number, fd in enumerate(high, start=3):
                 os.dup2(fd, number)
+            if before:
+                before()
 
         try:
             return subprocess.Popen(
@@ -90,9 +94,13 @@ class Compartment:
             unanswered.close()
 
     def run(
-        self, *program: str | Path, channel: socket.socket | None = None, limit: float = 60
+        self,
+        *program: str | Path,
+        channel: socket.socket | None = None,
+        before: Callable[[], None] | None = None,
+        limit: float = 60,
     ) -> subprocess.CompletedProcess[str]:
-        with self.spawn(*program, channel=channel) as process:
+        with self.spawn(*program, channel=channel, before=before) as process:
             try:
                 output, errors = process.communicate(timeout=limit)
             finally:
