@@ -131,6 +131,35 @@ static long clone_file(struct syscall *call)
     return passthrough(call, &signature);
 }
 
+/* SIOCGIFCONF: a size and a pointer to an array, which may be NULL to ask for the size. */
+static long list_interfaces(struct syscall *call)
+{
+    struct ifconf list;
+    struct ifconf *host_list = (struct ifconf *)host_buffer();
+    char *host_array = (char *)(host_list + 1);
+    const int array_max = HOST_BUFFER_SIZE - sizeof(*host_list);
+
+    if (fd_is_hidden(call->compartment, call->args[0]))
+        return -EBADF;
+    if (copy_from_program(&list, (const void *)call->args[2], sizeof(list)))
+        return -EFAULT;
+    if (list.ifc_len < 0)
+        return -EINVAL;
+    int capacity = list.ifc_len < array_max ? list.ifc_len : array_max;
+    *(volatile struct ifconf *)host_list =
+        (struct ifconf){.ifc_len = capacity, .ifc_ifcu.ifcu_buf = list.ifc_buf ? host_array : 0};
+    long result = host_syscall(__NR_ioctl, call->args[0], call->args[1], (uint64_t)host_list, 0, 0, 0);
+    if (result)
+        return result < 0 ? result : -EIO;
+    int size = *(volatile int *)&host_list->ifc_len;
+    if (size < 0 || (list.ifc_buf && size > capacity))
+        return -EIO;
+    if (list.ifc_buf && copy_to_program(list.ifc_buf, host_array, size))
+        return -EFAULT;
+    list.ifc_len = size;
+    return copy_to_program((void *)call->args[2], &list, sizeof(list));
+}
+
 long sys_ioctl(struct syscall *call)
 {
     uint32_t code = call->args[1];
@@ -138,6 +167,8 @@ long sys_ioctl(struct syscall *call)
 
     if (code == (uint32_t)FICLONE)
         return clone_file(call);
+    if (code == SIOCGIFCONF)
+        return list_interfaces(call);
     if (!request) {
         /* the descriptor may be the better reason to fail */
         if (fd_is_hidden(call->compartment, call->args[0]))

@@ -253,10 +253,15 @@ long sys_recvfrom(struct syscall *call)
     return result;
 }
 
-/* Options whose value points to a program for the host's kernel; their numbers are asm-generic/socket.h's. */
-static int points_further(uint64_t level, uint64_t option)
+/*
+ * Options that would have the host's kernel use memory after the call: their value points to a filter program, or
+ * data is sent from where it lies. Their numbers are those of asm-generic/socket.h.
+ */
+static int needs_program_memory(uint64_t level, uint64_t option)
 {
-    return (int)level == SOL_SOCKET && ((int)option == SO_ATTACH_FILTER || (int)option == SO_ATTACH_REUSEPORT_CBPF);
+    if ((int)level != SOL_SOCKET)
+        return 0;
+    return (int)option == SO_ATTACH_FILTER || (int)option == SO_ATTACH_REUSEPORT_CBPF || (int)option == SO_ZEROCOPY;
 }
 
 long sys_setsockopt(struct syscall *call)
@@ -266,7 +271,7 @@ long sys_setsockopt(struct syscall *call)
                       [3] = {.kind = ARGUMENT_IN_ITEMS, .count_index = 4, .size = sizeof(char)}},
     };
 
-    if (points_further(call->args[1], call->args[2]))
+    if (needs_program_memory(call->args[1], call->args[2]))
         return -ENOPROTOOPT;
     if ((int)call->args[4] < 0)
         return -EINVAL;

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -182,6 +183,23 @@ static void timeouts(void)
     close(pair[1]);
 }
 
+static void interfaces(void)
+{
+    struct ifreq requests[8] = {0};
+    struct ifconf list = {.ifc_len = sizeof(requests), .ifc_req = requests}, size_only = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    SHOW(ioctl(fd, SIOCGIFCONF, &list));
+    printf("%s %d\n", requests[0].ifr_name, requests[0].ifr_addr.sa_family);
+    SHOW(ioctl(fd, SIOCGIFCONF, &size_only));
+    SHOW(size_only.ifc_len >= list.ifc_len);
+    SHOW(ioctl(fd, SIOCGIFFLAGS, &requests[0]));
+    SHOW(requests[0].ifr_flags & IFF_LOOPBACK);
+    int one = 1;
+    SHOW(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &one, 4) < 0);
+    close(fd);
+}
+
 static void named(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"}, other;
@@ -210,6 +228,7 @@ int main(int argc, char **argv)
     datagrams();
     passing_descriptors();
     timeouts();
+    interfaces();
     named();
     return 0;
 }

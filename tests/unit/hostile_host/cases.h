@@ -7,5 +7,6 @@ struct fake_case {
     void (*run)(void);
 };
 /* Each list ends with a NULL name. */
-extern const struct fake_case file_cases[], directory_cases[], socket_cases[], wait_cases[], table_cases[];
+extern const struct fake_case file_cases[], directory_cases[], ioctl_cases[], socket_cases[], wait_cases[],
+    table_cases[];
 #endif
