@@ -131,7 +131,7 @@ static long put_path_at(int directory_fd, const char *path)
     memcpy(link_copy, link, at + 1);
     long size = host_syscall(__NR_readlink, (uint64_t)link_copy, (uint64_t)buffer, PATH_SIZE - 1, 0, 0, 0);
     if (size <= 0 || size >= PATH_SIZE)
-        return size < 0 ? size : -EIO;
+        return size == -ENOENT ? -EBADF : size < 0 ? size : -EIO;
     buffer[size] = '/';
     long rest = copy_string_from_program(buffer + size + 1, path, PATH_SIZE);
     if (rest <= 0) {
