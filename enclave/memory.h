@@ -69,7 +69,10 @@ long memory_map_shared(struct compartment *compartment, uint64_t size, uint32_t 
 long memory_remap(struct compartment *compartment, uint64_t address, uint64_t old_size, uint64_t new_size,
                   uint32_t flags, uint64_t new_address);
 
-/* Drop the content of the range: it reads as zero afterwards. File mappings keep theirs, see sys_memory.c. */
+/*
+ * Drop the content of the range: it reads as zero afterwards, or as the file does. Only a file mapping that was read
+ * whole when it was made keeps what the program wrote to it.
+ */
 long memory_discard(struct compartment *compartment, uint64_t address, uint64_t size);
 
 /* Move the end of the heap. Returns the new end, or the old one if that is not possible. */

@@ -33,6 +33,24 @@ uint64_t memory_reset(struct compartment *compartment)
     return erased;
 }
 
+/* Pages of a file that are loaded anew when they are touched again. */
+static long unload(struct compartment *compartment, uint64_t start, uint64_t end)
+{
+    uint64_t *map = dirty_map(compartment);
+    uint64_t first = (start - compartment->base) / PAGE_SIZE, last = (end - compartment->base) / PAGE_SIZE;
+    uint64_t run_first, run_end;
+    for (; dirty_map_run(map, first, last, &run_first, &run_end); first = run_end) {
+        uint64_t offset = run_first * PAGE_SIZE, size = (run_end - run_first) * PAGE_SIZE;
+        long result = host_protect(offset, size, PROT_NONE, 0);
+        if (!result)
+            result = host_trim(offset, size);
+        if (result)
+            return result;
+        dirty_map_clear(map, run_first, run_end);
+    }
+    return 0;
+}
+
 long memory_discard(struct compartment *compartment, uint64_t address, uint64_t size)
 {
     const struct vma_table *vmas = &compartment->memory.vmas;
@@ -41,11 +59,12 @@ long memory_discard(struct compartment *compartment, uint64_t address, uint64_t 
     long result = vma_covers(vmas, address, end) ? 0 : -ENOMEM;
     for (uint32_t i = vma_search(vmas, address); i < vmas->count && vmas->entries[i].start < end; i++) {
         const struct vma *entry = &vmas->entries[i];
-        if (entry->kind != VMA_PRIVATE || !(entry->flags & MAP_ANONYMOUS))
+        if (entry->kind != VMA_PRIVATE || (!(entry->flags & MAP_ANONYMOUS) && !entry->backing))
             continue;
         uint64_t from = entry->start > address ? entry->start : address;
         uint64_t to = entry->end < end ? entry->end : end;
-        long error = memory_zero_locked(compartment, from, to - from, !!(entry->prot & PROT_WRITE));
+        long error = entry->backing ? unload(compartment, from, to)
+                                    : memory_zero_locked(compartment, from, to - from, !!(entry->prot & PROT_WRITE));
         if (error)
             result = error;
     }

@@ -86,6 +86,7 @@ static void private_writes(int fd)
     EXPECT(at[100 * PAGE] == 77 && word(at, 101) == 101 * PAGE && word(at, 99) == 99 * PAGE);
     char byte = 0;
     EXPECT(pread(fd, &byte, 1, 100 * PAGE) == 1 && byte == 0);
+    EXPECT(madvise(at, SIZE, MADV_DONTNEED) == 0 && word(at, 100) == 100 * PAGE && word(at, 3) == 3 * PAGE);
     munmap(at, SIZE);
 }
 

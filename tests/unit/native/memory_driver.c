@@ -283,8 +283,8 @@ static void step_discard(unsigned first, unsigned count)
     long result = memory_discard(compartment, page_address(first), count * PAGE_SIZE);
     REQUIRE(result == (model_covered(first, count) ? 0 : -12));
     for (unsigned i = first; i < first + count; i++)
-        if (model[i].mapped && !model[i].from_file)
-            model[i].value = 0;
+        if (model[i].mapped)
+            model[i].value = model[i].from_file ? FILE_VALUE : 0;
 }
 
 static void step(unsigned number)
