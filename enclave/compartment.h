@@ -50,7 +50,6 @@ struct compartment {
     uint64_t hwcap, hwcap2, xsave_size, xfrm;
     struct spinlock thread_lock; /* slot allocation */
     uint32_t thread_limit_logged;
-    uint32_t exiting; /* exit_group has begun */
     uint32_t slots_used; /* slots below this have been entered since the last scrub */
     uint32_t threads_alive; /* that have not begun to exit, under thread_lock */
 
@@ -61,14 +60,13 @@ struct compartment {
     struct spinlock fd_lock;
     struct spinlock signal_lock;
     struct signal_action actions[SIGNAL_COUNT + 1];
-    uint64_t process_pending; /* see signal.h */
 
     struct spinlock patch_lock; /* only ever tried: held across OCALL_PROTECT */
     uint64_t trampoline_next; /* address of the first free trampoline byte, 0 before the first */
     uint64_t unpatchable[PATCH_CACHE_SIZE]; /* sites looked at in vain, by hash */
 
     struct spinlock cpuid_lock;
-    struct cpuid_entry cpuid[64];
+    struct cpuid_entry cpuid[256];
     uint32_t cpuid_count;
 
     uint8_t logged_syscalls[512 / 8]; /* unknown calls already named in the log */

@@ -65,7 +65,6 @@ static void set_identity(struct compartment *compartment, const struct start_blo
     compartment->hwcap2 = block->hwcap2;
     compartment->xsave_size = block->xsave_size;
     compartment->xfrm = block->xfrm;
-    compartment->exiting = 0;
 }
 
 /* The main stack, with the block's strings on top of it. */

@@ -108,6 +108,5 @@ long sys_exit(struct syscall *call)
 
 long sys_exit_group(struct syscall *call)
 {
-    call->compartment->exiting = 1;
     host_exit_group((uint32_t)call->args[0] & 0xff);
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -146,12 +147,40 @@ static int case_bad_frame(void)
     return 0;
 }
 
+/* A call followed by what can be moved elsewhere, and preceded by what cannot. */
+long edge_call(long number);
+extern char edge_site[];
+__asm__(".text\n"
+        "edge_call: mov %rdi, %rax; jmp edge_site; ud2; ud2; ud2; ud2\n"
+        "edge_site: syscall; mov %rax, %rdx; mov %rdx, %rax; ret\n");
+
+static void go_behind_the_call(int number, siginfo_t *info, void *context)
+{
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    (void)number, (void)info;
+    registers[REG_RSP] -= 8;
+    *(greg_t *)registers[REG_RSP] = registers[REG_RIP];
+    registers[REG_RIP] = (greg_t)(edge_site + 2);
+    registers[REG_RAX] = 4711;
+}
+
+/* sigreturn to the instruction after a system call whose site has been used before */
+static int case_behind_call(void)
+{
+    for (int i = 0; i < 3; i++)
+        if (edge_call(SYS_getpid) != getpid())
+            puts("wrong process id");
+    install(SIGUSR1, go_behind_the_call, 0);
+    printf("result %ld\n", syscall(SYS_tgkill, getpid(), getpid(), SIGUSR1));
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
 } cases[] = {
     {"queue", case_queue},     {"nested", case_nested},       {"altstack", case_altstack},
-    {"suspend", case_suspend}, {"bad-frame", case_bad_frame},
+    {"suspend", case_suspend}, {"bad-frame", case_bad_frame}, {"behind-call", case_behind_call},
 };
 
 int main(int argc, char **argv)
