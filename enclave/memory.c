@@ -34,6 +34,8 @@ void memory_init(struct compartment *compartment, uint64_t limit)
     memory->committed = 0;
     memory->limit = limit;
     memory->limit_logged = 0;
+    memory->fill_refused = 0;
+    memory->fill_tried = 0;
     memory->stale = 0;
     memory->brk_start = memory->brk = compartment->base + APP_CODE_END;
     memory->map_high = compartment->base + APP_END;

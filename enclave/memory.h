@@ -18,6 +18,8 @@
 struct memory {
     struct spinlock lock;
     uint32_t limit_logged; /* the limit was met and named in the log */
+    uint32_t fill_refused; /* the host cannot fill pages at once (OCALL_FILL): files are read when mapped */
+    uint32_t fill_tried;
     struct vma_table vmas; /* entries at VMAS_OFFSET */
     uint64_t committed; /* bytes of private accessible mappings */
     uint64_t limit;

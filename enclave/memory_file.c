@@ -71,19 +71,6 @@ static int load_when_touched(const struct memory_request *request)
     return request->size > threshold && !(request->map_flags & (MAP_POPULATE | MAP_LOCKED));
 }
 
-static long map_to_load(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset)
-{
-    struct memory_request backed = *request;
-    long backing = memory_map_backing(fd, offset, request->size);
-    if (backing < 0)
-        return backing;
-    backed.backing = (uint64_t)backing;
-    long address = memory_map(compartment, &backed);
-    if (address < 0)
-        host_syscall(__NR_munmap, (uint64_t)backing, request->size, 0, 0, 0, 0);
-    return address;
-}
-
 static long map_and_read(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset)
 {
     /* Before anything changes: a descriptor that cannot be read must leave the old mapping alone. */
@@ -113,10 +100,36 @@ static long map_and_read(struct compartment *compartment, const struct memory_re
     return address;
 }
 
+static long map_to_load(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset)
+{
+    struct memory_request backed = *request;
+    long backing = memory_map_backing(fd, offset, request->size);
+    if (backing < 0)
+        return backing;
+    backed.backing = (uint64_t)backing;
+    long address = memory_map(compartment, &backed);
+    if (address < 0) {
+        host_syscall(__NR_munmap, (uint64_t)backing, request->size, 0, 0, 0, 0);
+        return address;
+    }
+    /* The first mapping of all finds out whether the host can do it; other threads cannot know the address yet. */
+    struct memory *memory = &compartment->memory;
+    if (memory->fill_tried || memory_try_load(compartment, (uint64_t)address) != -EOPNOTSUPP) {
+        memory->fill_tried = 1;
+        return address;
+    }
+    memory->fill_refused = 1;
+    backed.backing = 0;
+    backed.address = (uint64_t)address;
+    backed.map_flags |= MAP_FIXED;
+    return map_and_read(compartment, &backed, fd, offset);
+}
+
 long memory_map_file(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset)
 {
-    return load_when_touched(request) ? map_to_load(compartment, request, fd, offset)
-                                      : map_and_read(compartment, request, fd, offset);
+    return load_when_touched(request) && !compartment->memory.fill_refused
+               ? map_to_load(compartment, request, fd, offset)
+               : map_and_read(compartment, request, fd, offset);
 }
 
 int memory_plausible_host_mapping(uint64_t address, uint64_t size)

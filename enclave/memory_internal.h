@@ -35,6 +35,9 @@ long memory_zero_locked(struct compartment *compartment, uint64_t address, uint6
 /* Pages are loaded in groups of so many bytes, aligned: one fault costs more than the copying of a few pages. */
 #define LOAD_SIZE 0x8000
 
+/* Load the first page of a new mapping with backing. 0, or the host's -errno. */
+long memory_try_load(struct compartment *compartment, uint64_t address);
+
 /* The host mapping behind part of an entry is needed no more. */
 void memory_release_backing(const struct vma *entry, uint64_t start, uint64_t end);
 

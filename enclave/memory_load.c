@@ -55,6 +55,15 @@ static long load_group(struct compartment *compartment, const struct vma *entry,
     return page_of(compartment, address) < end ? 0 : -EIO; /* beyond the end of the file */
 }
 
+long memory_try_load(struct compartment *compartment, uint64_t address)
+{
+    spin_lock(&compartment->memory.lock);
+    const struct vma *entry = backed_entry(compartment, address);
+    long result = entry ? load_group(compartment, entry, address) : 0;
+    spin_unlock(&compartment->memory.lock);
+    return result;
+}
+
 static int permits(const struct vma *entry, uint32_t access)
 {
     return access == PROT_READ ? entry->prot != PROT_NONE : !!(entry->prot & access);

@@ -106,6 +106,8 @@ void ocall_fill(struct host_thread *thread)
     if (descriptor < 0)
         return;
     count = syscall4(__NR_pwrite64, descriptor, fill->source, fill->size, offset);
+    if (count == -EINVAL || count == -EBADF)
+        count = -EOPNOTSUPP; /* EPC that only its mapping gives access to */
     if (count > 0)
         result = syscall3(__NR_mprotect, address, count, fill->prot);
     fill->result = result ? result : count;

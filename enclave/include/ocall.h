@@ -125,7 +125,7 @@ struct ocall_trim { /* give the range's EPC pages back; they read as zero when t
 /*
  * Pages that appear with content and permissions at once, so that no other thread sees them half filled: what
  * EAUG and EACCEPTCOPY do on SGX 2. The source is host memory. result: bytes filled, whole pages from the start;
- * fewer where the source has no more (the end of a file).
+ * fewer where the source has no more (the end of a file). -EOPNOTSUPP: never possible with this EPC.
  */
 struct ocall_fill {
     uint64_t offset;
