@@ -7,16 +7,18 @@ struct spinlock {
     uint32_t held;
 };
 
-static inline void spin_lock(struct spinlock *lock)
-{
-    while (__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE))
-        while (__atomic_load_n(&lock->held, __ATOMIC_RELAXED))
-            __builtin_ia32_pause();
-}
-
 static inline int spin_trylock(struct spinlock *lock)
 {
     return !__atomic_exchange_n(&lock->held, 1, __ATOMIC_ACQUIRE);
+}
+
+/* The slow path: spin for a while, then let the host run the holder. Leaves the enclave. */
+void spin_wait(const struct spinlock *lock);
+
+static inline void spin_lock(struct spinlock *lock)
+{
+    while (!spin_trylock(lock))
+        spin_wait(lock);
 }
 
 static inline void spin_unlock(struct spinlock *lock)
