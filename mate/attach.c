@@ -6,6 +6,7 @@
 #include <linux/mman.h>
 
 #include "../enclave/include/layout.h"
+#include "cpu_table.h"
 #include "log.h"
 #include "string.h"
 #include "syscall.h"
@@ -85,6 +86,7 @@ void lease_read(struct lease *lease, const int *descriptors, unsigned available,
     if (!available)
         die("the lease has no descriptors. %s", START_HINT);
     read_grant(&lease->grant, descriptors[0]);
+    cpu_table_read(descriptors[0]);
     lease->has_channel = has_channel;
     lease->descriptor_count = 1 + mapped_descriptors(&lease->grant) + has_channel;
     if (lease->descriptor_count > available)

@@ -135,8 +135,8 @@ uint32_t enclave_loop(struct host_thread *thread, uint32_t ecall, uint64_t argum
         }
         if (ocall_serve(thread) == OCALL_FINISH)
             return thread->exchange->op;
-        if (thread->overflow)
-            signal_retry_overflow(thread);
+        if (thread->blocked)
+            signal_unblock(thread);
         left = enter(thread, ECALL_OCALL_RETURN, 0);
     }
 }

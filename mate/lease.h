@@ -44,6 +44,16 @@ struct lease_grant {
 };
 
 /*
+ * CPUID answers for this host follow the grant, to the end of the memfd: at most LEASE_CPUID_MAX, perhaps none. They
+ * spare the mate the instruction, which in a virtual machine is an exit to the hypervisor.
+ */
+#define LEASE_CPUID_MAX 128
+struct lease_cpuid {
+    uint32_t leaf, subleaf;
+    uint32_t eax, ebx, ecx, edx;
+};
+
+/*
  * Attach protocol: unix SOCK_SEQPACKET, one message a packet. Request and reply share the head.
  * Daemon's attach.sock (root only, by SO_PEERCRED): REQUEST, BIND, RELEASE, PING.
  * Lease channel (end of a socketpair that travels with the lease; the mate asks for its children): CHILD.

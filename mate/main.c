@@ -4,6 +4,7 @@
  *
  *   mate --lease-fd=N [--] PROGRAM [ARG...]   run PROGRAM in the leased compartment
  *   mate janitor                              recover and scrub compartments for the daemon (descriptor 3)
+ *   mate cpuid                                print this host's CPUID answers for the daemon (struct lease_cpuid)
  *
  * And, from the mate to itself (exec.c):
  *   mate --lease-fd=N --executable-fd=N --exec[-fresh] PATH -- ARG0 [ARG...]
@@ -13,6 +14,7 @@
 #include <linux/prctl.h>
 
 #include "attach.h"
+#include "cpu_table.h"
 #include "enclave_loop.h"
 #include "janitor.h"
 #include "log.h"
@@ -136,5 +138,7 @@ void mate_main(uint64_t *stack)
     options_parse(&options, arguments);
     if (options.janitor)
         janitor_run();
+    if (options.cpuid)
+        cpu_table_print();
     run(&options);
 }

@@ -4,7 +4,7 @@
 #include <linux/futex.h>
 #include <linux/time_types.h>
 
-#include "cpu.h"
+#include "cpu_table.h"
 #include "log.h"
 #include "ocall.h"
 #include "syscall.h"
@@ -69,7 +69,7 @@ void ocall_clock(struct host_thread *thread)
 void ocall_cpuid(struct host_thread *thread)
 {
     struct ocall_cpuid *request = &thread->exchange->u.cpuid;
-    struct cpuid answer = cpu_identify(request->leaf, request->subleaf);
+    struct cpuid answer = cpu_leaf(request->leaf, request->subleaf);
 
     request->eax = answer.eax;
     request->ebx = answer.ebx;

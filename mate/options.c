@@ -6,7 +6,7 @@
 #include "string.h"
 
 #define NOT_GIVEN (-1)
-#define USAGE "usage: mate --lease-fd=N [--] PROGRAM [ARG...] | mate janitor"
+#define USAGE "usage: mate --lease-fd=N [--] PROGRAM [ARG...] | mate janitor | mate cpuid"
 
 /* The value behind "name=", or NULL if this is another option. */
 static const char *value_of(const char *argument, const char *name)
@@ -43,6 +43,10 @@ void options_parse(struct options *options, char **arguments)
     arguments++;
     if (!strcmp(arguments[0], "janitor") && !arguments[1]) {
         options->janitor = 1;
+        return;
+    }
+    if (!strcmp(arguments[0], "cpuid") && !arguments[1]) {
+        options->cpuid = 1;
         return;
     }
     for (; arguments[0] && arguments[0][0] == '-'; arguments++) {

@@ -4,6 +4,7 @@
 
 struct options {
     int janitor;
+    int cpuid;
     int lease_fd;
     int executable_fd; /* -1 unless given */
     int exec_fresh; /* the compartment holds no program yet */

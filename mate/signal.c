@@ -14,6 +14,7 @@
 
 #include <asm/signal.h>
 #include <linux/errno.h>
+#include <linux/time_types.h>
 
 #include "../enclave/include/sgx_arch.h"
 #include "enclave_loop.h"
@@ -22,6 +23,7 @@
 #include "syscall.h"
 
 #define REALTIME_FIRST 32
+#define RING_HALF (EXCHANGE_SIGNALS / 2)
 
 extern char window_start[], window_end[], window_aborted[];
 
@@ -38,9 +40,9 @@ static int ring_has(const struct exchange *exchange, uint32_t signal)
     return 0;
 }
 
-static int ring_is_full(const struct exchange *exchange)
+static uint32_t ring_count(const struct exchange *exchange)
 {
-    return exchange->signal_head - exchange->signal_tail >= EXCHANGE_SIGNALS;
+    return exchange->signal_head - exchange->signal_tail;
 }
 
 static void ring_put(struct exchange *exchange, int signal, const siginfo_t *info)
@@ -54,31 +56,51 @@ static void ring_put(struct exchange *exchange, int signal, const siginfo_t *inf
     __atomic_store_n(&exchange->signal_pending, 1, __ATOMIC_RELEASE);
 }
 
-/* Give the signal back to the kernel, which keeps it until the loop finds room. */
-static void defer(struct host_thread *thread, int signal, siginfo_t *info, struct ucontext *frame)
+/* Only when the ring overflows with signals of many kinds: see signal_queue. */
+static void give_back(struct host_thread *thread, int signal, siginfo_t *info)
 {
-    frame->uc_sigmask |= bit(signal);
-    thread->overflow |= bit(signal);
-    if (syscall4(__NR_rt_tgsigqueueinfo, syscall0(__NR_getpid), syscall0(__NR_gettid), signal, info))
-        syscall3(__NR_tgkill, syscall0(__NR_getpid), syscall0(__NR_gettid), signal);
+    long process = syscall0(__NR_getpid), self = syscall0(__NR_gettid);
+
+    thread->returned++;
+    if (syscall4(__NR_rt_tgsigqueueinfo, process, self, signal, info))
+        syscall3(__NR_tgkill, process, self, signal);
 }
 
+/*
+ * Of the real-time signals none may be lost. Once the ring is half full, the kernel is made to keep further ones of the
+ * kind (or to give them to another thread); what is left of the ring is for the other kinds.
+ */
 static void queue(struct host_thread *thread, int signal, siginfo_t *info, struct ucontext *frame)
 {
-    if (!ring_is_full(thread->exchange))
-        ring_put(thread->exchange, signal, info);
-    else if (signal >= REALTIME_FIRST || !ring_has(thread->exchange, signal))
-        defer(thread, signal, info, frame);
-    /* else: a standard signal that is already pending; the kernel, too, keeps only one */
+    struct exchange *exchange = thread->exchange;
+
+    if (ring_count(exchange) < EXCHANGE_SIGNALS)
+        ring_put(exchange, signal, info);
+    else if (signal >= REALTIME_FIRST || !ring_has(exchange, signal))
+        give_back(thread, signal, info);
+    else
+        return; /* a standard signal that is already pending; the kernel, too, keeps only one */
+    if (ring_count(exchange) == EXCHANGE_SIGNALS || (signal >= REALTIME_FIRST && ring_count(exchange) >= RING_HALF)) {
+        thread->blocked |= bit(signal);
+        frame->uc_sigmask |= bit(signal);
+    }
 }
 
-void signal_retry_overflow(struct host_thread *thread)
+static void unblock_in_frame(struct host_thread *thread, struct ucontext *frame)
 {
-    uint64_t mask = thread->overflow;
-
-    if (!mask || ring_is_full(thread->exchange))
+    if (!thread->blocked || ring_count(thread->exchange) >= RING_HALF)
         return;
-    thread->overflow = 0;
+    frame->uc_sigmask &= ~thread->blocked;
+    thread->blocked = 0;
+}
+
+void signal_unblock(struct host_thread *thread)
+{
+    uint64_t mask = thread->blocked;
+
+    if (!mask || ring_count(thread->exchange) >= RING_HALF)
+        return;
+    thread->blocked = 0;
     sys_rt_sigprocmask(SIG_UNBLOCK, &mask, NULL);
 }
 
@@ -119,21 +141,36 @@ void signal_handle(int signal, siginfo_t *info, struct ucontext *frame)
         thread->unannounced = 1;
     if (within(context->rip, (uint64_t)window_start, (uint64_t)window_end))
         context->rip = (uint64_t)window_aborted;
+    unblock_in_frame(thread, frame);
+}
+
+static void hand_over(long process, int signal, siginfo_t *info)
+{
+    if (info->si_code == SI_TKILL) /* meant for this thread alone */
+        return;
+    /* The kernel lets only the first thread of a process keep the details of kill(2) */
+    if (syscall3(__NR_rt_sigqueueinfo, process, signal, info))
+        syscall2(__NR_kill, process, signal);
 }
 
 void signal_hand_over(struct host_thread *thread)
 {
     struct exchange *exchange = thread->exchange;
+    struct __kernel_timespec at_once = {0};
     long process = syscall0(__NR_getpid);
+    siginfo_t info;
+    long signal;
 
-    for (; exchange->signal_tail != exchange->signal_head; exchange->signal_tail++) {
+    for (; ring_count(exchange); exchange->signal_tail++) {
         struct exchange_signal *entry = &exchange->signals[exchange->signal_tail % EXCHANGE_SIGNALS];
 
-        if (entry->code == SI_TKILL) /* meant for this thread alone */
-            continue;
-        /* The kernel lets only the first thread of a process keep the sender's details */
-        if (syscall3(__NR_rt_sigqueueinfo, process, entry->signal, entry->siginfo))
-            syscall2(__NR_kill, process, entry->signal);
+        hand_over(process, (int)entry->signal, (siginfo_t *)entry->siginfo);
+    }
+    /* The thread's own pending signals come before those of the process */
+    for (; thread->returned; thread->returned--) {
+        signal = syscall4(__NR_rt_sigtimedwait, &thread->blocked, &info, &at_once, sizeof(thread->blocked));
+        if (signal > 0)
+            hand_over(process, (int)signal, &info);
     }
 }
 

@@ -12,8 +12,8 @@
 /* Handler of every signal that the program catches: queue it for the LibOS, tell the LibOS if it runs. */
 void signal_handle(int signal, siginfo_t *info, struct ucontext *frame);
 
-/* Unblock what had to wait because the ring was full. */
-void signal_retry_overflow(struct host_thread *thread);
+/* Unblock what had to wait for room in the ring. */
+void signal_unblock(struct host_thread *thread);
 
 /* Before a thread ends, with signals blocked: hand the signals that it has not passed on to the process. */
 void signal_hand_over(struct host_thread *thread);

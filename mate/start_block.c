@@ -4,7 +4,7 @@
 #include <asm/signal.h>
 #include <linux/mman.h>
 
-#include "cpu.h"
+#include "cpu_table.h"
 #include "log.h"
 #include "mate.h"
 #include "string.h"
@@ -42,7 +42,7 @@ static uint64_t xsave_size(uint64_t xfrm)
 
         if (!(xfrm & 1UL << i))
             continue;
-        leaf = cpu_identify(CPUID_XSAVE, i);
+        leaf = cpu_leaf(CPUID_XSAVE, i);
         if ((uint64_t)leaf.ebx + leaf.eax > size)
             size = (uint64_t)leaf.ebx + leaf.eax;
     }

@@ -26,7 +26,7 @@ static void become_child(struct host_thread *thread, long parent)
     thread->tid = syscall0(__NR_gettid);
     exchange->signal_tail = exchange->signal_head;
     exchange->signal_pending = 0;
-    thread->overflow = 0;
+    thread->returned = 0;
     thread->unannounced = 0;
     sgx_thread_start(&thread->sgx);
     exchange->u.vfork.result = 0;

@@ -3,7 +3,7 @@
 #include <linux/errno.h>
 #include <linux/prctl.h>
 
-#include "../cpu.h"
+#include "../cpu_table.h"
 #include "../log.h"
 #include "../string.h"
 #include "../syscall.h"
@@ -33,7 +33,7 @@ static struct {
 
 static uint64_t supported_xfrm(void)
 {
-    struct cpuid leaf = cpu_identify(CPUID_XSAVE, 0);
+    struct cpuid leaf = cpu_leaf(CPUID_XSAVE, 0);
 
     return (uint64_t)leaf.edx << 32 | leaf.eax;
 }
@@ -46,7 +46,7 @@ void sgx_platform_start(const struct lease_grant *grant, uint64_t vdso)
     if (!(grant->flags & LEASE_SOFTWARE_MODEL))
         die("the lease is for SGX hardware but this mate was built with the software model: "
             "build the mate with SGX=hardware, or use a pool of the software model");
-    if (!(cpu_identify(CPUID_FEATURES, 0).ebx & FSGSBASE))
+    if (!(cpu_leaf(CPUID_FEATURES, 0).ebx & FSGSBASE))
         die("this CPU or kernel lacks FSGSBASE, which the software model of SGX needs: use Linux 5.9 or newer, "
             "without the boot option nofsgsbase");
     if (missing)

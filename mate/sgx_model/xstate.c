@@ -5,7 +5,7 @@
  */
 #include "model.h"
 
-#include "../cpu.h"
+#include "../cpu_table.h"
 #include "../log.h"
 #include "../string.h"
 
@@ -28,7 +28,7 @@ void xstate_start(uint64_t xfrm)
 
         if (!(xfrm & 1UL << i))
             continue;
-        leaf = cpu_identify(CPUID_XSAVE, i);
+        leaf = cpu_leaf(CPUID_XSAVE, i);
         components[i].size = leaf.eax;
         components[i].offset = leaf.ebx;
         if (leaf.ebx + leaf.eax > XSAVE_SIZE_MAX)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TEEMATE_MATE_CPU_TABLE_H
+#define TEEMATE_MATE_CPU_TABLE_H
+#include <stdint.h>
+
+#include "cpu.h"
+
+/* Read the answers that follow struct lease_grant in the grant memfd; there may be none. */
+void cpu_table_read(int grant);
+
+/* The answer of the grant's table, else of the CPU. */
+struct cpuid cpu_leaf(uint32_t leaf, uint32_t subleaf);
+
+/* `mate cpuid`: write the table for this CPU to stdout, for the daemon. */
+_Noreturn void cpu_table_print(void);
+#endif
