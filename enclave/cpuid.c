@@ -11,12 +11,15 @@
 #define CPUID_COUNT (sizeof(((struct compartment *)0)->cpuid) / sizeof(struct cpuid_entry))
 
 #define LEAF_FEATURES 0x1
+#define LEAF_CACHES 0x4
 #define LEAF_EXTENDED_FEATURES 0x7
+#define LEAF_TOPOLOGY 0xb
 #define LEAF_XSAVE 0xd
 #define LEAF_SGX 0x12
 #define LEAF_TRACE 0x14
 #define LEAF_TILE 0x1d
 #define LEAF_TILE_MULTIPLY 0x1e
+#define LEAF_AMD_CACHES 0x8000001d
 
 /* leaf 1, ecx */
 #define F1C_FMA (1u << 12)
@@ -141,9 +144,27 @@ static void keep(struct compartment *compartment, const struct cpuid_entry *entr
     spin_unlock(&compartment->cpuid_lock);
 }
 
+/* For these ECX is part of the question; for the others it is what the program happened to leave there. */
+static int has_subleaves(uint32_t leaf)
+{
+    switch (leaf) {
+    case LEAF_CACHES:
+    case LEAF_EXTENDED_FEATURES:
+    case LEAF_TOPOLOGY:
+    case LEAF_XSAVE:
+    case LEAF_AMD_CACHES:
+        return 1;
+    default:
+        /* quality of service, SGX, traces, hybrid and later leaves */
+        return leaf >= 0xf && leaf < 0x80000000;
+    }
+}
+
 void program_cpuid(struct thread *self, struct registers *frame)
 {
     struct cpuid_entry entry = {.leaf = frame->rax, .subleaf = frame->rcx};
+    if (!has_subleaves(entry.leaf))
+        entry.subleaf = 0;
     if (!find(self->compartment, &entry)) {
         uint32_t out[4];
         host_cpuid(entry.leaf, entry.subleaf, out);

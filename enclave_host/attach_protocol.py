@@ -15,6 +15,8 @@ from enum import IntEnum, IntFlag
 LEASE_MAGIC = 0x474C4D54
 LEASE_VERSION = 1
 LEASE_MAPPINGS_MAX = 8
+CPUID_ENTRY_SIZE = 24
+CPUID_ENTRIES_MAX = 128
 
 ATTACH_MAGIC = 0x50414D54
 ATTACH_VERSION = 1
@@ -286,6 +288,9 @@ class LeaseGrant:
 
     @classmethod
     def unpack(cls, content: bytes) -> "LeaseGrant":
+        """Parse a grant, with or without the CPUID table behind it (enclave_host/cpuid.py)."""
+        if len(content) > _GRANT_SIZE and (len(content) - _GRANT_SIZE) % CPUID_ENTRY_SIZE == 0:
+            content = content[:_GRANT_SIZE]
         _expect_size("lease_grant", content, _GRANT_SIZE)
         magic, version, *ids, flags, mapping_count = _GRANT_HEAD.unpack_from(content)
         if magic != LEASE_MAGIC or version != LEASE_VERSION or mapping_count > LEASE_MAPPINGS_MAX:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from enclave_host.attach_server import AttachServer
 from enclave_host.builder import EnclaveBuilder
 from enclave_host.config import Config, PoolConfig
+from enclave_host.cpuid import host_cpuid_table
 from enclave_host.errors import HostError
 from enclave_host.events import EventLog
 from enclave_host.image import ImageError, load_image
@@ -57,7 +58,7 @@ class Daemon:
         self.janitor = Janitor(config.mate)
         self.pools = PoolRegistry(journal=self.journal, events=self.events, make_pool=self._make_pool)
         self._workers = ThreadPoolExecutor(BUILD_WORKERS, thread_name_prefix="build")
-        lender = Lender(self.provider)
+        lender = Lender(self.provider, cpuid_table=host_cpuid_table(config.mate))
         recovery = Recovery(janitor=self.janitor, lender=lender, events=self.events)
         self.leases = LeaseManager(
             pools=self.pools, lender=lender, recovery=recovery, journal=self.journal, events=self.events

@@ -16,7 +16,8 @@ _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_
 class Lender:
     """Lends compartments of one provider."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, *, cpuid_table: bytes) -> None:
+        self._cpuid_table = cpuid_table
         self._flags = provider.lease_flags
         self._xfrm = host_xfrm()
 
@@ -46,7 +47,7 @@ class Lender:
             pool=enclave.pool,
         )
         try:
-            return (_sealed_memfd(grant.pack()), *lent.descriptors)
+            return (_sealed_memfd(grant.pack() + self._cpuid_table), *lent.descriptors)
         except OSError:
             close_all(lent.descriptors)
             raise

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from enclave_host import layout
+from enclave_host.cpuid import host_cpuid_table
 from enclave_host.image import ENCLU_SITE_SIZE, EnclaveImage, load_image
 from enclave_host.sgx import XFRM_SUPPORTED, Secinfo, Tcs
 
@@ -102,7 +103,10 @@ def main() -> int:
     flags = FLAG_SOFTWARE_MODEL | options.trace * FLAG_TRACE | options.no_patch * FLAG_NO_PATCH
     ours, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     descriptors = [
-        sealed_memfd(grant(image, index=options.index, threads=options.threads, memory=options.memory, flags=flags)),
+        sealed_memfd(
+            grant(image, index=options.index, threads=options.threads, memory=options.memory, flags=flags)
+            + host_cpuid_table(options.mate)
+        ),
         image_memfd(image),
         compartment_memfd(image, index=options.index, threads=options.threads),
         channel.fileno(),

@@ -31,8 +31,11 @@ _SITES_OFFSET = 3 * PAGE
 ENCLU_SITE = b"\x0f\x01\xd7\x66\x90"
 
 JANITOR = """#!{python}
-import mmap, os, socket, sys
+import mmap, os, socket, struct, sys
 from enclave_host.attach_protocol import *
+if sys.argv[1] == "cpuid":
+    sys.stdout.buffer.write(struct.pack("<6I", 0, 0, 1, 2, 3, 4))
+    sys.exit(0)
 assert sys.argv[1] == "janitor"
 channel = socket.socket(fileno=3)
 while True:
