@@ -16,6 +16,7 @@
 #include <asm/ucontext.h>
 #include <stdint.h>
 
+#include "cpu.h"
 #include "lease.h"
 
 /* Per host thread, at the start of its block (thread.h); private to the platform. */
@@ -37,6 +38,9 @@ extern uint64_t sgx_enclu_address;
 void sgx_platform_start(const struct lease_grant *grant, uint64_t vdso);
 /* On each host thread, and again in a forked child. */
 void sgx_thread_start(struct sgx_thread *thread);
+
+/* CPUID, which may be made to fault on a thread that has been started. */
+struct cpuid sgx_cpuid(const struct sgx_thread *thread, uint32_t leaf, uint32_t subleaf);
 
 /*
  * rt_sigaction for everyone but the platform. The handler runs on the alternate stack with all signals

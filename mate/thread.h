@@ -46,7 +46,7 @@ struct host_thread {
     /* CSSA at which the entry from the loop runs: 0, or 1 for exceptions and signals. Handlers read it. */
     uint32_t level;
     uint32_t unannounced; /* signals were queued, and the enclave was not entered to be told so */
-    uint64_t blocked;     /* signals that wait in the kernel until the ring has room */
+    uint64_t blocked; /* signals that wait in the kernel until the ring has room */
     uint32_t returned; /* signals that were given back to the kernel, for this thread */
     struct enclave_call call; /* of the loop; handlers have one of their own */
     struct sgx_enclave_run run;

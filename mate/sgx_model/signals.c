@@ -6,7 +6,6 @@
 #include <asm/signal.h>
 #include <linux/errno.h>
 
-#include "../cpu.h"
 #include "../log.h"
 #include "../signal.h"
 #include "../syscall.h"
@@ -35,24 +34,6 @@ static void exit_with_exception(struct sigcontext *context, const struct excepti
     context->rdi = exception->vector;
     context->rsi = exception->error_code;
     context->rdx = exception->address & ~(uint64_t)(SGX_PAGE_SIZE - 1);
-}
-
-/* The mate may use CPUID: let it through where the model made it fault. */
-static int emulate_host_cpuid(struct cpu *cpu, struct sigcontext *context)
-{
-    struct cpuid answer;
-
-    if (!cpu->cpuid_faults || !instruction_is_cpuid(context->rip))
-        return 0;
-    cpuid_fault(0);
-    answer = cpu_identify(context->rax, context->rcx);
-    cpuid_fault(1);
-    context->rax = answer.eax;
-    context->rbx = answer.ebx;
-    context->rcx = answer.ecx;
-    context->rdx = answer.edx;
-    context->rip += 2;
-    return 1;
 }
 
 static _Noreturn void die_of_host_fault(int signal, const struct sigcontext *context)
@@ -92,7 +73,7 @@ static void on_signal(int signal, siginfo_t *info, struct ucontext *frame)
     } else if (raised) {
         if (window == WINDOW_ENCLU)
             exit_with_exception(context, &exception);
-        else if (!emulate_host_cpuid(cpu, context))
+        else
             die_of_host_fault(signal, context);
         return;
     }
