@@ -101,10 +101,26 @@ static uint64_t choose_address(const struct compartment *compartment, const stru
     return address;
 }
 
+/* The part of an entry that lies in a range. */
+struct part {
+    uint64_t start, end;
+};
+
+static struct part part_of(const struct vma *entry, uint64_t start, uint64_t end)
+{
+    return (struct part){entry->start > start ? entry->start : start, entry->end < end ? entry->end : end};
+}
+
 void memory_release_backing(const struct vma *entry, uint64_t start, uint64_t end)
 {
     if (entry->backing)
         host_syscall(__NR_munmap, entry->backing + (start - entry->start), end - start, 0, 0, 0, 0);
+}
+
+/* Bytes of the range that may hold data. */
+static uint64_t dirty_size(const struct compartment *compartment, uint64_t start, uint64_t end)
+{
+    return dirty_map_count(dirty_map(compartment), page_of(compartment, start), page_of(compartment, end)) * PAGE_SIZE;
 }
 
 /* Are there pages of the entry in the range that the host lets the program touch? */
@@ -112,8 +128,7 @@ static int is_accessible(const struct compartment *compartment, const struct vma
 {
     if (entry->kind != VMA_PRIVATE || !entry->prot)
         return 0;
-    return !entry->backing ||
-           dirty_map_count(dirty_map(compartment), page_of(compartment, start), page_of(compartment, end)) > 0;
+    return !entry->backing || dirty_size(compartment, start, end) > 0;
 }
 
 /* What a new mapping replaces. Returns whether the host must be told that it is gone. */
@@ -123,10 +138,9 @@ static int release_replaced(struct compartment *compartment, uint64_t start, uin
     int accessible = 0;
     for (uint32_t i = vma_search(vmas, start); i < vmas->count && vmas->entries[i].start < end; i++) {
         const struct vma *entry = &vmas->entries[i];
-        uint64_t from = entry->start > start ? entry->start : start;
-        uint64_t to = entry->end < end ? entry->end : end;
-        accessible |= is_accessible(compartment, entry, from, to);
-        memory_release_backing(entry, from, to);
+        struct part part = part_of(entry, start, end);
+        accessible |= is_accessible(compartment, entry, part.start, part.end);
+        memory_release_backing(entry, part.start, part.end);
     }
     return accessible;
 }
@@ -178,6 +192,10 @@ long memory_map_locked(struct compartment *compartment, const struct memory_requ
     long result = memory_charge_locked(compartment, added, replaced);
     if (result)
         return result;
+    if (!vma_overlaps(&memory->vmas, address, address + size)) { /* what is stale there is used again */
+        uint64_t reused = dirty_size(compartment, address, address + size);
+        memory->stale -= reused < memory->stale ? reused : memory->stale;
+    }
     int was_accessible = release_replaced(compartment, address, address + size);
     vma_clear(&memory->vmas, address, address + size); /* cannot fail: there is room */
     result = prepare_range(compartment, address, request, prot, was_accessible);
@@ -217,34 +235,48 @@ static void sweep_stale(struct compartment *compartment)
     memory->stale = 0;
 }
 
+/* Take the program's access to its private memory in the range. */
+static long hide_range(struct compartment *compartment, uint64_t start, uint64_t end)
+{
+    const struct vma_table *vmas = &compartment->memory.vmas;
+    uint64_t low = 0, high = 0;
+    for (uint32_t i = vma_search(vmas, start); i < vmas->count && vmas->entries[i].start < end; i++) {
+        struct part part = part_of(&vmas->entries[i], start, end);
+        if (!is_accessible(compartment, &vmas->entries[i], part.start, part.end))
+            continue;
+        low = low ? low : part.start;
+        high = part.end;
+    }
+    return high > low ? host_protect(low - compartment->base, high - low, PROT_NONE, 0) : 0;
+}
+
+static void release_range(struct compartment *compartment, uint64_t start, uint64_t end)
+{
+    struct memory *memory = &compartment->memory;
+    const struct vma_table *vmas = &memory->vmas;
+    for (uint32_t i = vma_search(vmas, start); i < vmas->count && vmas->entries[i].start < end; i++) {
+        const struct vma *entry = &vmas->entries[i];
+        struct part part = part_of(entry, start, end);
+        if (entry->kind == VMA_SHARED) {
+            host_syscall(__NR_munmap, part.start, part.end - part.start, 0, 0, 0, 0);
+            continue;
+        }
+        memory_release_backing(entry, part.start, part.end);
+        memory->stale += dirty_size(compartment, part.start, part.end);
+    }
+}
+
 long memory_unmap_locked(struct compartment *compartment, uint64_t address, uint64_t size)
 {
     struct memory *memory = &compartment->memory;
-    uint64_t end = address + size, low = 0, high = 0;
+    uint64_t end = address + size;
     if (!vma_can_clear(&memory->vmas, address, end))
         return -ENOMEM;
-
-    for (uint32_t i = vma_search(&memory->vmas, address); i < memory->vmas.count && memory->vmas.entries[i].start < end;
-         i++) {
-        const struct vma *entry = &memory->vmas.entries[i];
-        uint64_t from = entry->start > address ? entry->start : address;
-        uint64_t to = entry->end < end ? entry->end : end;
-        memory_release_backing(entry, from, to);
-        if (entry->kind == VMA_SHARED) {
-            host_syscall(__NR_munmap, from, to - from, 0, 0, 0, 0);
-        } else if (is_accessible(compartment, entry, from, to)) {
-            low = low ? low : from;
-            high = to;
-        }
-    }
-    if (high > low) {
-        long result = host_protect(low - compartment->base, high - low, PROT_NONE, 0);
-        if (result)
-            return result;
-    }
-    uint64_t removed = vma_committed(&memory->vmas, address, end);
-    memory->committed -= removed;
-    memory->stale += removed;
+    long result = hide_range(compartment, address, end);
+    if (result)
+        return result;
+    release_range(compartment, address, end);
+    memory->committed -= vma_committed(&memory->vmas, address, end);
     vma_clear(&memory->vmas, address, end); /* cannot fail: asked above */
     if (memory->stale > STALE_SIZE_MAX)
         sweep_stale(compartment);

@@ -23,7 +23,7 @@ struct memory {
     struct vma_table vmas; /* entries at VMAS_OFFSET */
     uint64_t committed; /* bytes of private accessible mappings */
     uint64_t limit;
-    uint64_t stale; /* bytes unmapped since the last sweep that may still hold EPC pages */
+    uint64_t stale; /* bytes unmapped since the last sweep that hold EPC pages */
     uint64_t brk_start, brk;
     uint64_t map_high; /* addresses are chosen below it: the end of the area, or the main stack's guard */
 };
