@@ -48,6 +48,12 @@ void sgx_thread_start(struct sgx_thread *thread)
     (void)thread;
 }
 
+struct cpuid sgx_cpuid(const struct sgx_thread *thread, uint32_t leaf, uint32_t subleaf)
+{
+    (void)thread;
+    return cpu_identify(leaf, subleaf);
+}
+
 long sgx_sigaction(int signal, signal_handler handler, uint64_t flags)
 {
     struct kernel_sigaction action = {

@@ -13,7 +13,7 @@
 #define INT3_SIZE 1
 
 /* CPUID under ARCH_SET_CPUID raises #GP; in an enclave it is an illegal instruction. */
-int instruction_is_cpuid(uint64_t rip)
+static int is_cpuid(uint64_t rip)
 {
     const uint8_t *code = (const uint8_t *)rip;
 
@@ -55,7 +55,7 @@ int exception_decode(int signal, const siginfo_t *info, const struct sigcontext 
     /* SGX does not report #SS (a stack access to a non-canonical address): its nearest kin is #GP */
     if (out->vector == VECTOR_SS)
         out->vector = VECTOR_GP;
-    if (out->vector == VECTOR_GP && instruction_is_cpuid(context->rip)) {
+    if (out->vector == VECTOR_GP && is_cpuid(context->rip)) {
         out->vector = VECTOR_UD;
         out->error_code = 0;
     }

@@ -116,10 +116,8 @@ int exception_decode(int signal, const siginfo_t *info, const struct sigcontext 
 
 /* Where the exception leaves RIP in an enclave */
 void exception_adjust_rip(int signal, const struct exception *exception, struct sigcontext *context);
-int instruction_is_cpuid(uint64_t rip);
 
 void model_signals_start(void);
-long cpuid_fault(int enable);
 
 static inline struct sgx_gprs *ssa_gprs(uint64_t frame)
 {

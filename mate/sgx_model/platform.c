@@ -59,7 +59,7 @@ void sgx_platform_start(const struct lease_grant *grant, uint64_t vdso)
     model_signals_start();
 }
 
-long cpuid_fault(int enable)
+static long cpuid_fault(int enable)
 {
     return syscall2(__NR_arch_prctl, ARCH_SET_CPUID, !enable);
 }
@@ -84,6 +84,19 @@ void sgx_thread_start(struct sgx_thread *thread)
             (int)-result);
     /* In an enclave CPUID is illegal. Where the CPU cannot make it fault it just executes: nothing depends on it. */
     cpu->cpuid_faults = cpuid_fault(1) == 0;
+}
+
+struct cpuid sgx_cpuid(const struct sgx_thread *thread, uint32_t leaf, uint32_t subleaf)
+{
+    const struct cpu *cpu = (const struct cpu *)thread;
+    struct cpuid answer;
+
+    if (cpu->cpuid_faults)
+        cpuid_fault(0);
+    answer = cpu_identify(leaf, subleaf);
+    if (cpu->cpuid_faults)
+        cpuid_fault(1);
+    return answer;
 }
 
 /*

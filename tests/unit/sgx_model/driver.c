@@ -201,11 +201,12 @@ static void exceptions(void)
 /* Where the CPU lets CPUID fault, it is an illegal instruction inside, and works outside. */
 static void cpuid(void)
 {
-    uint32_t a = 0, b, c = 0, d;
+    struct cpuid vendor;
 
     exception(RUN_CPUID, 0, fake_cpuid, VECTOR_UD, EXITINFO_TYPE_HARDWARE, 2);
-    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    CHECK(a >= 7 && b && c && d);
+    vendor = sgx_cpuid((struct sgx_thread *)block, 0, 0);
+    CHECK(vendor.eax >= 7 && vendor.ebx && vendor.ecx && vendor.edx);
+    exception(RUN_CPUID, 0, fake_cpuid, VECTOR_UD, EXITINFO_TYPE_HARDWARE, 2); /* it faults again */
 }
 
 static void nowhere(void)
