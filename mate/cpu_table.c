@@ -34,15 +34,24 @@ void cpu_table_read(int grant)
     table.count = size / sizeof(table.entries[0]);
 }
 
-struct cpuid cpu_leaf(uint32_t leaf, uint32_t subleaf)
+int cpu_table_find(uint32_t leaf, uint32_t subleaf, struct cpuid *answer)
 {
     for (uint32_t i = 0; i < table.count; i++) {
         const struct lease_cpuid *entry = &table.entries[i];
 
-        if (entry->leaf == leaf && entry->subleaf == subleaf)
-            return (struct cpuid){entry->eax, entry->ebx, entry->ecx, entry->edx};
+        if (entry->leaf == leaf && entry->subleaf == subleaf) {
+            *answer = (struct cpuid){entry->eax, entry->ebx, entry->ecx, entry->edx};
+            return 1;
+        }
     }
-    return cpu_identify(leaf, subleaf);
+    return 0;
+}
+
+struct cpuid cpu_leaf(uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid answer;
+
+    return cpu_table_find(leaf, subleaf, &answer) ? answer : cpu_identify(leaf, subleaf);
 }
 
 static int has_subleaves(uint32_t leaf)

@@ -8,7 +8,10 @@
 /* Read the answers that follow struct lease_grant in the grant memfd; there may be none. */
 void cpu_table_read(int grant);
 
-/* The answer of the grant's table, else of the CPU. */
+/* The answer of the grant's table, if it has one. */
+int cpu_table_find(uint32_t leaf, uint32_t subleaf, struct cpuid *answer);
+
+/* The same, else the CPU's. Not on a thread that has been started: there CPUID may fault (sgx_cpuid). */
 struct cpuid cpu_leaf(uint32_t leaf, uint32_t subleaf);
 
 /* `mate cpuid`: write the table for this CPU to stdout, for the daemon. */
