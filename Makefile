@@ -40,7 +40,7 @@ SOAK := TEEMATE_TEST_ROW=1000 TEEMATE_TEST_AT_ONCE=64 TEEMATE_TEST_KILLS=200
 
 .PHONY: test test-unit test-integration test-soak lint fmt
 test: setup build ## run all tests: unit, fuzz (short), linters, integration (root)
-	$(PYTEST) tests/unit tests/fuzz tests/integration tests/conformance
+	$(PYTEST) tests/unit tests/fuzz tests/integration
 
 test-unit: build ## run the tests that need no root
 	$(PYTEST) tests/unit tests/fuzz
