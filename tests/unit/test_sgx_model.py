@@ -59,6 +59,13 @@ def test_cpuid_is_illegal_inside_and_works_outside(driver: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_avx_state_survives_signals(driver: Path) -> None:
+    if " avx " not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this CPU has no AVX")
+    result = run(driver, "storm-wide")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_a_failed_check_is_noticed(driver: Path) -> None:
     assert run(driver, "no-such-case").returncode == 2
 

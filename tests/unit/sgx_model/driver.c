@@ -23,8 +23,8 @@
         if (!(condition))                                                                                              \
             die_with(1, "line %d: %s", __LINE__, #condition);                                                          \
     } while (0)
-#define XFRM 0xe7
 #define XFRM_SSE 0x3
+#define XFRM_AVX 0x7
 #define STORM_INTERVAL_US 60
 #define STORM_SIGNALS 3000
 #define WINDOW_CYCLES 100000
@@ -270,16 +270,26 @@ static void start_timer(void)
 }
 
 /* Signals all the time while the enclave computes. */
-static void storm_inside(void)
+static void storm(uint64_t what)
 {
     may_nest = 1;
     start_timer();
     for (uint64_t runs = 1; handled < STORM_SIGNALS; runs++) {
-        CHECK(enter(ENCLU_EENTER, RUN_PATTERN, 20000).function == ENCLU_EEXIT);
+        CHECK(enter(ENCLU_EENTER, what, 20000).function == ENCLU_EEXIT);
         CHECK(report.runs == runs);
         check_idle();
     }
     CHECK(nested > STORM_SIGNALS / 10);
+}
+
+static void storm_inside(void)
+{
+    storm(RUN_PATTERN);
+}
+
+static void storm_wide(void)
+{
+    storm(RUN_WIDE);
 }
 
 static void cycle(uint64_t number)
@@ -365,6 +375,7 @@ static const struct {
     {"breakpoint", breakpoint},
     {"sent-fault-signal", sent_fault_signal},
     {"storm-inside", storm_inside},
+    {"storm-wide", storm_wide},
     {"storm-windows", storm_windows},
     {"traced", traced},
     {"recovery", recovery},
@@ -374,7 +385,7 @@ void mate_main(uint64_t *stack)
 {
     char **arguments = (char **)(stack + 1);
 
-    start(stack[0] > 2 ? XFRM : XFRM_SSE);
+    start(strcmp(arguments[1], "storm-wide") ? XFRM_SSE : XFRM_AVX);
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         if (strcmp(cases[i].name, arguments[1]))
             continue;

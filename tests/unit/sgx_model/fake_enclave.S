@@ -50,6 +50,8 @@ fake_entry:
     je run_nowhere
     cmp $RUN_PATTERN, %edi
     je run_pattern
+    cmp $RUN_WIDE, %edi
+    je run_wide
     cmp $RUN_SPIN, %edi
     je run_spin
 finish:
@@ -109,6 +111,17 @@ run_accept:
 run_nowhere:
     xor %eax, %eax
     jmp *%rax
+/* AVX state is in XFRM, so it comes back; and what the host does in between starts from its initial state. */
+run_wide:
+    vmovdqu wide_pattern(%rip), %ymm7
+1:  vmovdqu %ymm7, %ymm15
+    pause
+    vpxor wide_pattern(%rip), %ymm15, %ymm15
+    vptest %ymm15, %ymm15
+    jnz pattern_lost
+    dec %rdx
+    jnz 1b
+    jmp finish
 run_spin:
     pause
     jmp run_spin
@@ -203,6 +216,8 @@ exception_entry: /* EAX = 1 */
 1:  incq REPORT_SIGNALS(%rsi)
     EEXIT
 
+wide_pattern:
+    .quad 0x1111111111111111, 0x2222222222222222, 0x3333333333333333, 0x4444444444444444
     .balign 4096
 own_stack:
     .skip 4096

@@ -22,6 +22,7 @@
 #define RUN_NOWHERE 10
 #define RUN_PATTERN 11 /* until report.stop: registers must keep their values. RDX = rounds */
 #define RUN_SPIN 12 /* for ever */
+#define RUN_WIDE 13 /* as RUN_PATTERN, for AVX registers */
 /* with CSSA = 1: RDX is added to SSA[0].RIP, or to a counter of signals */
 #define RUN_SKIP 16
 #define RUN_SIGNAL 17
