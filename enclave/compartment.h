@@ -64,6 +64,10 @@ struct compartment {
     struct spinlock patch_lock; /* only ever tried: held across OCALL_PROTECT */
     uint64_t trampoline_next; /* address of the first free trampoline byte, 0 before the first */
     uint64_t unpatchable[PATCH_CACHE_SIZE]; /* sites looked at in vain, by hash */
+    uint64_t trapped_sites[PATCH_CACHE_SIZE]; /* traps of sites not patched yet, by hash, see patch.c */
+
+    struct spinlock vfork_lock; /* taken first of all, held by the parent until its child has ended: see vfork.c */
+    uint32_t vfork_used;
 
     struct spinlock cpuid_lock;
     struct cpuid_entry cpuid[256];

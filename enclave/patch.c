@@ -23,6 +23,9 @@
 #define FETCH_BLOCK 16
 #define TRAMPOLINE_STRIDE 64
 #define OPCODE_JUMP 0xe9
+#define PATCH_AFTER 2
+#define TRAP_COUNT_BITS 2
+#define TRAP_COUNT_MASK 3
 
 /* The calls whose sites stay as they are. */
 enum { NR_RT_SIGRETURN = 15, NR_CLONE = 56, NR_FORK = 57, NR_VFORK = 58, NR_CLONE3 = 435 };
@@ -185,12 +188,29 @@ static int is_left_alone(uint64_t number)
            number == NR_CLONE3;
 }
 
+/*
+ * Patching costs as much as some three traps, and a program's start passes many sites once or twice. So a site is left
+ * to trap PATCH_AFTER times first. One that shares its counter with another is not made to wait.
+ */
+static int is_hot(struct compartment *compartment, uint64_t site)
+{
+    uint64_t *counter = &compartment->trapped_sites[(site >> 1) % PATCH_CACHE_SIZE];
+    uint64_t seen = __atomic_load_n(counter, __ATOMIC_RELAXED);
+    if (!seen)
+        seen = site << TRAP_COUNT_BITS;
+    if (seen >> TRAP_COUNT_BITS != site || (seen & TRAP_COUNT_MASK) >= PATCH_AFTER)
+        return 1;
+    __atomic_store_n(counter, seen + 1, __ATOMIC_RELAXED);
+    return 0;
+}
+
 void patch_site(struct thread *self, struct registers *frame)
 {
     struct compartment *compartment = self->compartment;
     uint64_t site = frame->rip - SYSCALL_SIZE;
     uint64_t *remembered = &compartment->unpatchable[(site >> 1) % PATCH_CACHE_SIZE];
-    if (is_left_alone(frame->rax) || __atomic_load_n(remembered, __ATOMIC_RELAXED) == site)
+    if (is_left_alone(frame->rax) || __atomic_load_n(remembered, __ATOMIC_RELAXED) == site ||
+        !is_hot(compartment, site))
         return;
     if (!spin_trylock(&compartment->patch_lock))
         return; /* another thread is at it: this site's turn comes with its next trap */
