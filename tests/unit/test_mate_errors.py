@@ -178,3 +178,15 @@ def test_relative_search_path(compartment: Compartment, tmp_path: Path, monkeypa
     monkeypatch.setenv("PATH", f"{tmp_path / 'first'}:/nowhere")
     result = compartment.run("true")
     assert result.returncode == 126
+
+
+def test_mate_for_hardware_builds_and_refuses_a_lease_of_the_model(
+    compartment: Compartment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(
+        ["make", "--silent", "-C", mate_process.ROOT / "mate", f"BUILD={tmp_path}", "SGX=hardware"], check=True
+    )
+    monkeypatch.setattr(mate_process, "MATE", tmp_path / "mate.hardware")
+    result = compartment.run(TRUE)
+    assert result.returncode == 125
+    assert "the lease is of the software model but this mate was built for SGX hardware" in result.stderr
