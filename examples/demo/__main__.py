@@ -26,7 +26,7 @@ _DEDICATED: dict[str, Any] = {"dedicated": True, "threads": THREADS}
 POOLS: dict[str, tuple[str, dict[str, Any]]] = {
     SHARED: (
         "shared",
-        {"compartments": 24, "threads": THREADS, "memory": HEAP, "ready": 1, "maximum": 1},
+        {"compartments": len(JOBS), "threads": THREADS, "memory": HEAP, "ready": 1, "maximum": 1},
     ),
     "dedicated, all measured": ("measured", _DEDICATED | {"heap": "measured", "heap_size": HEAP}),
     "dedicated, heap unmeasured": ("unmeasured", _DEDICATED | {"heap": "unmeasured", "heap_size": HEAP}),

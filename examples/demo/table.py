@@ -22,9 +22,9 @@ def print_table(results: list[VariantResult], *, reference: str, shared: str) ->
     by_name = {result.name: result for result in results}
     base = by_name[shared]
     table = Table(title=f"{len(base.jobs)} containers through docker run", show_lines=False)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for result in results:
-        table.add_column(result.name, justify="right")
+        table.add_column(result.name.replace(", ", ",\n"), justify="right")
 
     def row(label: str, value: Callable[[VariantResult], str], *, enclaves_only: bool = False) -> None:
         skip = "-" if enclaves_only else None
@@ -33,12 +33,13 @@ def print_table(results: list[VariantResult], *, reference: str, shared: str) ->
     def ratio(label: str, value: Callable[[VariantResult], float], *, enclaves_only: bool = False) -> None:
         row(label, lambda r: f"{value(r) / value(base):.2f} x", enclaves_only=enclaves_only)
 
+    row("from docker run to first output, ms", lambda r: "")
     for job in dict.fromkeys(row.name for row in base.jobs):
-        row(f"first output, ms: {job}", lambda r, job=job: f"{first_output(r, job):.0f}")  # type: ignore[misc]
-    row("first output, ms: median of all", lambda r: f"{first_output(r):.0f}")
+        row(f"  {job}", lambda r, job=job: f"{first_output(r, job):.0f}")  # type: ignore[misc]
+    row("  median of all", lambda r: f"{first_output(r):.0f}")
     ratio("  beside shared", first_output)
     table.add_section()
-    row("enclave ready, ms", lambda r: f"{median(r.enclave_ready_ms):.2f}", enclaves_only=True)
+    row("from request to enclave ready, ms", lambda r: f"{median(r.enclave_ready_ms):.2f}", enclaves_only=True)
     ratio("  beside shared", lambda r: median(r.enclave_ready_ms or [0]), enclaves_only=True)
     table.add_section()
     row("enclaves", lambda r: str(r.enclaves), enclaves_only=True)
