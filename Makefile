@@ -32,7 +32,7 @@ protos: $(VENV)/.installed ## generate the gRPC stubs
 
 build: $(VENV)/.installed enclave mate protos ## build everything; programs appear in .venv/bin
 	$(MAKE) -C teemate_runtime VENV=$(VENV)
-	$(MAKE) -C shim VENV=$(VENV)
+	$(MAKE) -C zygote/front VENV=$(VENV)
 
 PYTEST := $(VENV)/bin/python -m pytest
 # What `make test-soak` asks for; `make test` takes the smaller defaults of tests/integration/sizes.py.
@@ -55,8 +55,8 @@ lint: $(VENV)/.installed protos ## run the linters only
 	$(PYTEST) tests/unit/test_linters.py
 
 fmt: $(VENV)/.installed ## format Python and C
-	$(VENV)/bin/ruff check --fix --quiet enclave_host teemate_runtime shim tests bench examples
-	$(VENV)/bin/ruff format --quiet enclave_host teemate_runtime shim tests bench examples
+	$(VENV)/bin/ruff check --fix --quiet enclave_host teemate_runtime shim zygote tests bench examples
+	$(VENV)/bin/ruff format --quiet enclave_host teemate_runtime shim zygote tests bench examples
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
 .PHONY: demo bench clean

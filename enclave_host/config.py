@@ -143,6 +143,7 @@ class Config:
     signing_key: Path | None = None
     log_level: LogLevel = LogLevel.INFO
     provider: ProviderChoice = ProviderChoice.AUTO
+    zygote: bool = True
     pools: Mapping[str, PoolConfig]
 
 
@@ -170,6 +171,7 @@ _KEYS: _Converters = {
     "signing_key": _path,
     "log_level": _choice(LogLevel),
     "provider": _choice(ProviderChoice),
+    "zygote": _boolean,
     "pools": lambda value: _mapping("pools", value),
 }
 

@@ -28,6 +28,7 @@ from enclave_host.providers.choice import choose_provider
 from enclave_host.recovery import Recovery
 from enclave_host.restart import adopt_leases
 from enclave_host.signing_key import load_signing_key
+from enclave_host.zygote import Zygote
 
 if TYPE_CHECKING:
     from enclave_host.api import ApiServer
@@ -64,6 +65,7 @@ class Daemon:
             pools=self.pools, lender=lender, recovery=recovery, journal=self.journal, events=self.events
         )
         self.attach_server = AttachServer(config.run_directory / "attach.sock", self.leases)
+        self.zygote = Zygote(config.run_directory / "zygote.sock") if config.zygote else None
         self._api: ApiServer | None = None
 
     def start(self) -> None:
@@ -79,6 +81,8 @@ class Daemon:
         self.attach_server.start()
         for pool in self.pools.pools.values():
             pool.start()
+        if self.zygote is not None:
+            self.zygote.start()
 
     async def start_api(self) -> None:
         """Serve host.sock. Importing gRPC takes longer than all the rest: not before attach.sock is served."""
@@ -92,6 +96,8 @@ class Daemon:
         """Stop serving. Containers live on; the next daemon adopts their leases."""
         if self._api is not None:
             await self._api.stop()
+        if self.zygote is not None:
+            self.zygote.close()
         self.attach_server.close()
         self.janitor.close()
         self.leases.close()

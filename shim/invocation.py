@@ -14,11 +14,9 @@ _FLAGS = {
     "debug-socket": True,
     "bundle": True,
     "debug": False,
-    "info": False,
-    "version": False,
-    "v": False,
 }
 ACTIONS = ("start", "delete")
+VERSION_WORDS = ("-v", "-version", "--version")
 
 
 class UsageError(Exception):

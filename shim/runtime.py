@@ -125,7 +125,7 @@ class Runtime:
                 wrap_process(process, mate=self._protected[annotation.MATE], lease_descriptor=FIRST_DESCRIPTOR)
                 lease = await asyncio.to_thread(self._exec_lease, container, exec_id)
                 redirections = lease.actions(FIRST_DESCRIPTOR)
-                words.append(f"--preserve-fds={len(redirections)}")
+                words.append(f"--preserve-fds={lease.size}")
             process_file.write_bytes(strict_json.serialize(process))
             await self._run([*words, container], stdio=stdio, redirections=redirections)
             pid = pid_file.read(str(path))

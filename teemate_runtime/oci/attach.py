@@ -7,6 +7,7 @@ pathlib) would triple the time of a `create`. A unit test holds the two against 
 from __future__ import annotations
 
 import _socket
+import fcntl
 import os
 import struct
 
@@ -50,6 +51,15 @@ class Connection:
         except OSError as error:
             self.socket.close()
             raise unreachable(path, error) from None
+
+    def move_above(self, number: int) -> None:
+        """Give its descriptor a number not below `number`."""
+        if self.socket.fileno() < number:
+            timeout = self.socket.gettimeout()
+            moved = fcntl.fcntl(self.socket.fileno(), fcntl.F_DUPFD_CLOEXEC, number)
+            self.socket.close()
+            self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, moved)
+            self.socket.settimeout(timeout)
 
     def close(self) -> None:
         """End it, also for the delegate, which may still hold a copy: the daemon is to see the end now."""

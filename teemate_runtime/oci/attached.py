@@ -1,8 +1,8 @@
 """Processes that the delegate stays with: `run` and `exec` without --detach.
 
-We become the delegate, so that terminal, signals and exit status are its own affair and cost nothing. What is left to
-do once the process exists (bind the lease to it, give config.json its bytes back) is done by a child that watches for
-the pid file.
+The delegate takes our place, so that terminal, signals and exit status are its own affair and cost nothing. What is
+left to do once the process exists (bind the lease to it, give config.json its bytes back) is done beside it, by
+watching for the pid file.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import time
 from teemate_runtime.oci import log, pid_file
 from teemate_runtime.oci.attach import Refused
 from teemate_runtime.oci.context import Context
-from teemate_runtime.oci.delegate import Redirection, replace_by
+from teemate_runtime.oci.delegate import replace_by
 from teemate_runtime.oci.failure import Failure
 from teemate_runtime.oci.lease import Lease
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from teemate_runtime.oci.executor import Redirections
 
 _POLL_SECONDS = 0.0005
 _SIGKILL = 9
@@ -31,7 +33,7 @@ def run_attached(
     words: list[str],
     *,
     lease: Lease | None,
-    redirections: Redirection,
+    redirections: Redirections,
     wanted_pid_file: str | None,
     own_pid_file: str,
     clean_up: Callable[[], None],
@@ -39,30 +41,28 @@ def run_attached(
     """Become `delegate WORDS`. Does not return. `clean_up` is called once the delegate has read what it needs."""
     path = wanted_pid_file or own_pid_file
     pid_file.remove(path)
-    delegate = os.getpid()
-    try:
-        watcher = os.fork()
-    except OSError as error:
-        clean_up()
-        raise Failure("cannot fork", cause=error.strerror or str(error)) from None
-    if watcher == 0:
-        status = 1
+
+    def watch(living: Callable[[], bool]) -> None:
         try:
-            _watch(context, delegate, lease, path, remove=not wanted_pid_file, clean_up=clean_up)
-            status = 0
-        except Exception as error:  # a forked child must not run into its parent's code
+            _watch(context, living, lease, path, remove=not wanted_pid_file, clean_up=clean_up)
+        except Exception as error:
             log.error(context.options, str(error))
-        finally:
-            os._exit(status)
-    replace_by(context, words, redirections=redirections)
+
+    replace_by(context, words, redirections=redirections, beside=watch)
 
 
 def _watch(
-    context: Context, delegate: int, lease: Lease | None, path: str, *, remove: bool, clean_up: Callable[[], None]
+    context: Context,
+    living: Callable[[], bool],
+    lease: Lease | None,
+    path: str,
+    *,
+    remove: bool,
+    clean_up: Callable[[], None],
 ) -> None:
     os.setsid()  # a terminal's SIGINT is for the delegate
     try:
-        while not (written := os.path.exists(path)) and os.getppid() == delegate:
+        while not (written := os.path.exists(path)) and living():
             time.sleep(_POLL_SECONDS)
         if not written or not lease:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from teemate_runtime.oci import settings
+from teemate_runtime.oci.executor import Executor, Local
 from teemate_runtime.oci.failure import Failure
 from teemate_runtime.oci.options import Options, Table, parse
 
@@ -32,10 +33,11 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Context:
-    __slots__ = ("_delegate", "_settings", "command", "library", "options", "words")
+    __slots__ = ("_delegate", "_settings", "command", "executor", "library", "options", "words")
 
-    def __init__(self, options: Options, *, library: str) -> None:
+    def __init__(self, options: Options, *, library: str, executor: Executor) -> None:
         self.options = options
+        self.executor = executor
         self.library = library
         self.command = options.arguments[0] if options.arguments else ""
         self.words = options.arguments[1:]
@@ -68,8 +70,9 @@ class Context:
         return self.options.command_line(without=(*_OWN, "log", "log-format") if quiet else _OWN)
 
 
-def parse_context(words: list[str], *, library: str) -> Context:
-    return Context(parse(words, GLOBAL_OPTIONS, command="teemate-runtime"), library=library)
+def parse_context(words: list[str], *, library: str, executor: Executor | None = None) -> Context:
+    options = parse(words, GLOBAL_OPTIONS, command="teemate-runtime")
+    return Context(options, library=library, executor=executor or Local())
 
 
 def _find(wanted: str, settings_path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from teemate_runtime.oci import pid_file
 from teemate_runtime.oci.attach import Refused
 from teemate_runtime.oci.context import Context
-from teemate_runtime.oci.delegate import Child
+from teemate_runtime.oci.delegate import run_child
 from teemate_runtime.oci.failure import DelegateFailed, Failure
 from teemate_runtime.oci.options import container_id, parse
 from teemate_runtime.oci.prepare import CREATE_OPTIONS, Prepared, prepare
@@ -22,7 +22,7 @@ def create(context: Context, prepared: Prepared, container: str, wanted_pid_file
     path = wanted_pid_file or prepared.bundle.own_pid_file
     words = ["create", *prepared.words, f"--pid-file={path}", container]
     try:
-        status = Child(context, words, redirections=prepared.redirections).wait()
+        status = run_child(context, words, redirections=prepared.redirections)
         if status:
             raise DelegateFailed(status)
         try:
@@ -30,7 +30,7 @@ def create(context: Context, prepared: Prepared, container: str, wanted_pid_file
             if prepared.lease:
                 prepared.lease.bind(pid_file.read(path))
         except BaseException as error:
-            Child(context, ["delete", "--force", container], quiet=True).wait()
+            run_child(context, ["delete", "--force", container], quiet=True)
             pid_file.remove(path)
             if isinstance(error, Refused):
                 raise Failure(f"the lease of container {container} cannot be bound", cause=str(error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from teemate_runtime.oci import log
 from teemate_runtime.oci.attach import Connection, Refused
 from teemate_runtime.oci.context import Context
-from teemate_runtime.oci.delegate import Child
+from teemate_runtime.oci.delegate import run_child
 from teemate_runtime.oci.failure import DelegateFailed, Failure
 from teemate_runtime.oci.lease import container_name
 from teemate_runtime.oci.options import container_id, parse
@@ -18,7 +18,7 @@ def main(context: Context) -> int:
     words = ["delete", *options.command_line(), container]
     if context.delegate_is_crun:
         relay(context, words)
-    elif status := Child(context, words).wait():
+    elif status := run_child(context, words):
         raise DelegateFailed(status)
     _release(context, container_name(context.root, container))
     return 0

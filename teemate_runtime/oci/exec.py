@@ -9,7 +9,7 @@ from teemate_runtime.oci import annotation, pid_file, strict_json
 from teemate_runtime.oci.attach import Refused
 from teemate_runtime.oci.attached import run_attached
 from teemate_runtime.oci.context import Context
-from teemate_runtime.oci.delegate import Child, output, replace_by
+from teemate_runtime.oci.delegate import output, replace_by, run_child
 from teemate_runtime.oci.failure import DelegateFailed, Failure
 from teemate_runtime.oci.lease import FIRST_DESCRIPTOR, Lease
 from teemate_runtime.oci.options import Options, Table, checked_id, parse
@@ -56,7 +56,7 @@ def main(context: Context) -> int:
     mate = ours.get(annotation.MATE)
     if mate is None:
         _unprotected(context, container)
-    preserved = preserved_descriptors(options)
+    preserved = preserved_descriptors(context, options)
     edited = _EditedCommand(options, mate=mate or "", lease_descriptor=FIRST_DESCRIPTOR + preserved)
     try:
         wishes = annotation.wishes(ours, settings=context.settings, pool_option=None)
@@ -130,7 +130,7 @@ def _start(
     wanted = options.value("pid-file")
     own = f"{context.settings.host}/.exec-{os.getpid()}.pid"
     redirections = lease.actions(FIRST_DESCRIPTOR + preserved)
-    words = ["exec", f"--pid-file={wanted or own}", f"--preserve-fds={preserved + len(redirections)}", *edited.words]
+    words = ["exec", f"--pid-file={wanted or own}", f"--preserve-fds={preserved + lease.size}", *edited.words]
     if not options.flag("detach"):
         run_attached(
             context,
@@ -142,7 +142,7 @@ def _start(
             clean_up=edited.remove,
         )
     try:
-        status = Child(context, words, redirections=redirections).wait()
+        status = run_child(context, words, redirections=redirections)
         if status:
             raise DelegateFailed(status)
         _bind(lease, pid_file.read(wanted or own), container)

@@ -46,21 +46,28 @@ class Lease:
             raise
         return cls(connection, lease_id, descriptors)
 
+    @property
+    def size(self) -> int:
+        """How many descriptors the mate gets."""
+        return len(self.descriptors)
+
     def actions(self, first: int) -> list[tuple[int, int]]:
-        """The dup2 calls, in order, that put the lease at `first` and up in the delegate.
+        """The dup2 calls, in order, that put the lease at `first` and up in the delegate, and the connection after it.
 
         Two steps, because our own descriptors may have the numbers that the lease is to get; and by dup2 because the
         shim of containerd 1.6 leaks its listening socket as descriptor 3, which would otherwise count as preserved.
-        The delegate inherits the connection too: if we are killed the lease must not go back to its pool while the
-        delegate still carries it into a container.
+        The connection is beyond what --preserve-fds names, so that it ends with the delegate: if we are killed the
+        lease must not go back to its pool while the delegate still carries it into a container.
         """
-        above = first + len(self.descriptors)
+        connection = first + len(self.descriptors)
+        above = connection + 1
         moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) for descriptor in self.descriptors]
         for descriptor in self.descriptors:
             os.close(descriptor)
         self.descriptors = moved
-        fcntl.fcntl(self.connection.socket.fileno(), fcntl.F_DUPFD, above)
-        return [(descriptor, first + index) for index, descriptor in enumerate(moved)]
+        self.connection.move_above(above)
+        actions = [(descriptor, first + index) for index, descriptor in enumerate(moved)]
+        return [*actions, (self.connection.socket.fileno(), connection)]
 
     def bind(self, process_id: int) -> None:
         """From now on the lease lives and dies with that process. Raises Refused, ESRCH if it is gone already."""

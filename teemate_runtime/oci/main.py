@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from teemate_runtime.oci.executor import Executor
+
 _HELP = """usage: teemate-runtime [--root DIR] [--log FILE] [--log-format json|text] [--debug] [--systemd-cgroup]
                        [--pool NAME] [--host DIR] COMMAND [OPTION...] [ARGUMENT...]
 
@@ -38,29 +40,35 @@ settings: /etc/teemate/runtime.yaml, or the file that TEEMATE_RUNTIME_CONFIG nam
 
 def main(words: list[str], library: str) -> None:
     """Run one command. Ends the process without the interpreter's own farewell, which takes a millisecond."""
-    context: Context | None = None
     status = 1
     try:
-        context = parse_context(words, library=library)
-        status = _dispatch(context)
+        status = run(words, library)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def run(words: list[str], library: str, executor: Executor | None = None) -> int:
+    """Run one command; its exit status."""
+    context: Context | None = None
+    try:
+        context = parse_context(words, library=library, executor=executor)
+        return _dispatch(context)
     except DelegateFailed as failure:
-        status = failure.status
+        return failure.status
     except Failure as failure:
         _report(context, str(failure))
-        status = failure.status
+        return failure.status
     except KeyboardInterrupt:
-        status = 130
+        return 130
     except Exception as error:
         if context and context.options.flag("debug"):
             import traceback
 
             traceback.print_exc()
         _report(context, f"internal error: {type(error).__name__}: {error}")
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(status)
+        return 1
 
 
 def _report(context: Context | None, text: str) -> None:

@@ -37,7 +37,7 @@ class Prepared:
         self.words = options.command_line(without=("bundle", "preserve-fds", "pid-file", "detach"))
         self.words.append(f"--bundle={bundle.path}")
         if preserved or lease:
-            self.words.append(f"--preserve-fds={preserved + len(self.redirections)}")
+            self.words.append(f"--preserve-fds={preserved + (lease.size if lease else 0)}")
 
     def close(self) -> None:
         """Undo: config.json as it was, the lease back in its pool unless it is bound."""
@@ -49,7 +49,7 @@ class Prepared:
 
 
 def prepare(context: Context, options: Options, container: str) -> Prepared:
-    preserved = preserved_descriptors(options)
+    preserved = preserved_descriptors(context, options)
     bundle = Bundle(os.path.abspath(options.value("bundle") or "."))
     lease = None
     try:
@@ -77,19 +77,18 @@ def prepare(context: Context, options: Options, container: str) -> Prepared:
         raise
 
 
-def preserved_descriptors(options: Options) -> int:
+def preserved_descriptors(context: Context, options: Options) -> int:
     """How many descriptors the caller itself passes on: they keep the numbers from 3, the lease comes after them."""
-    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS", "0") != "0":
+    process_id = context.executor.process_id
+    if os.environ.get("LISTEN_PID") == str(process_id) and os.environ.get("LISTEN_FDS", "0") != "0":
         raise Failure(
             "socket activation (LISTEN_FDS) of a container is not supported",
             remedy="pass the descriptors with --preserve-fds",
         )
     preserved = count_option(options, "preserve-fds")
     for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + preserved):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            raise Failure(f"--preserve-fds={preserved}: descriptor {descriptor} is not open") from None
+        if not os.path.lexists(f"/proc/{process_id}/fd/{descriptor}"):
+            raise Failure(f"--preserve-fds={preserved}: descriptor {descriptor} is not open")
     return preserved
 
 

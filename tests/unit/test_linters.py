@@ -12,8 +12,8 @@ import pytest
 from tests.harness.facilities import in_ci
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHON_FOLDERS = ["enclave_host", "teemate_runtime", "shim", "tests", "bench", "examples"]
-C_FOLDERS = ["enclave", "mate", "tests/programs"]
+PYTHON_FOLDERS = ["enclave_host", "teemate_runtime", "shim", "zygote", "tests", "bench", "examples"]
+C_FOLDERS = ["enclave", "mate", "zygote", "tests/programs"]
 
 
 def tracked(*patterns: str) -> list[str]:
@@ -47,7 +47,7 @@ def test_python_is_formatted() -> None:
 
 
 def test_types_are_right() -> None:
-    lint(sys.executable, "-m", "mypy", "--strict", "enclave_host", "teemate_runtime", "shim")
+    lint(sys.executable, "-m", "mypy", "--strict", "enclave_host", "teemate_runtime", "shim", "zygote")
 
 
 def test_c_is_formatted() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.fake_host import REFUSAL, UNKNOWN_POOL
+from tests.harness.process import wait_until
 from tests.harness.runtime import ARGUMENTS, RuntimeUnderTest, minimal_config
 
 MATE = "/dev/.teemate/mate"
@@ -254,7 +255,8 @@ def test_run_forwards_the_exit_status(runtime: RuntimeUnderTest) -> None:
     done = runtime("run", "--bundle", runtime.bundle, "c1")
     assert done.returncode == 7
     assert runtime.host.wait_bound(1)
-    assert files_in(runtime.bundle) == {"config.json"}
+    # what runs beside the delegate may outlive it for a moment
+    assert wait_until(lambda: files_in(runtime.bundle) == {"config.json"}, seconds=20)
     assert runtime.calls("run")[0]["descriptors"] == LEASE
 
 

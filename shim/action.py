@@ -1,0 +1,56 @@
+"""The actions of the shim's binary, start and delete, for the process that containerd has executed or in its stead."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shim import remove, serve
+from shim.address import Address
+from shim.invocation import VERSION_WORDS, Invocation, UsageError
+
+NAME = "containerd-shim-teemate-v2"
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A shim that is to serve from now on."""
+
+    invocation: Invocation
+    address: Address
+    listener: socket.socket
+
+    def detach(self) -> None:
+        serve.detach(self.invocation)
+
+    def serve(self) -> None:
+        serve.serve(self.invocation, self.address, self.listener)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What to print and with which status to end; and the service to become, if one is needed."""
+
+    status: int = 0
+    output: bytes = b""
+    errors: str = ""
+    service: Service | None = None
+
+
+def perform(words: list[str], *, environment: Mapping[str, str], directory: Path) -> Outcome:
+    """Do what the command line says. Never raises: containerd shows `errors` to the user."""
+    if words and words[0] in VERSION_WORDS:
+        return Outcome(output=f"{NAME} {VERSION}\n".encode())
+    try:
+        invocation = Invocation.parse(words, environment=environment, working_directory=directory)
+    except UsageError as error:
+        return Outcome(status=2, errors=f"{NAME}: {error}\n")
+    try:
+        if invocation.action == "delete":
+            return Outcome(output=remove.remove(invocation))
+        address, listener = serve.prepare(invocation)
+    except Exception as error:
+        return Outcome(status=1, errors=f"{NAME}: {invocation.action}: {error}\n")
+    service = Service(invocation, address, listener) if listener is not None else None
+    return Outcome(output=address.uri.encode(), service=service)

@@ -1,0 +1,66 @@
+"""The process that makes a call: does it live in our world, and what of its own must we take on to act for it?"""
+
+import os
+import resource
+import socket
+import struct
+from functools import cache
+from pathlib import Path
+
+_CREDENTIALS = struct.Struct("3i")
+_NAMESPACES = ("mnt", "net", "pid", "ipc", "uts", "user", "cgroup")
+# Lines of /proc/PID/status. What we have less of than the caller, what we do for it would lack.
+_RIGHTS = ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
+_CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+
+def process_of_same_user(connection: socket.socket) -> int | None:
+    """The peer's process id, or None when it is another user's."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(raw)
+    return pid if (uid, gid) == (os.getuid(), os.getgid()) else None
+
+
+def is_in_our_world(pid: int) -> bool:
+    """Has it our namespaces, our root directory and our rights? Only then can we act in its place."""
+    try:
+        return _world(f"/proc/{pid}") == own_world()
+    except OSError:
+        return False
+
+
+@cache
+def own_world() -> tuple[object, ...]:
+    """Ask once before the fork: it does not change."""
+    return _world("/proc/self")
+
+
+def _world(process: str) -> tuple[object, ...]:
+    namespaces = [os.readlink(f"{process}/ns/{name}") for name in _NAMESPACES]
+    root = os.stat(f"{process}/root")
+    with open(f"{process}/status", "rb", buffering=0) as file:
+        lines = file.read(8192).decode(errors="replace").splitlines()
+    rights = [line for line in lines if line.partition(":")[0] in _RIGHTS]
+    return (*namespaces, root.st_dev, root.st_ino, *rights)
+
+
+def adopt_limits(pid: int) -> None:
+    """Take on the caller's resource limits: containers inherit them."""
+    for limit in range(resource.RLIM_NLIMITS if hasattr(resource, "RLIM_NLIMITS") else 16):
+        wanted = resource.prlimit(pid, limit)
+        if resource.getrlimit(limit) != wanted:
+            resource.setrlimit(limit, wanted)
+
+
+def adopt_cgroup(pid: int) -> None:
+    """Move to the caller's control groups: a stop of the daemon's service must not end what we become."""
+    theirs = Path(f"/proc/{pid}/cgroup").read_text()
+    if theirs == Path("/proc/self/cgroup").read_text():
+        return
+    for line in theirs.splitlines():
+        _number, controllers, path = line.split(":", 2)
+        hierarchy = _CGROUP_ROOT / controllers.removeprefix("name=")
+        try:
+            (hierarchy / path.lstrip("/") / "cgroup.procs").write_text("0")
+        except FileNotFoundError:
+            continue  # a hierarchy that is not mounted moves nobody

@@ -1,0 +1,122 @@
+"""What fronts and the zygote say to each other: front/protocol.h, mirrored."""
+
+import array
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MAGIC = 0x475A4D54
+VERSION = 1
+CALL_BYTES_MAX = 128 << 10
+ORDER_BYTES_MAX = 160 << 10
+ORDER_DESCRIPTORS_MAX = 16
+
+CALL, FAILED, ENDED = 1, 2, 3
+TAKEN, COLD, EXEC, SPAWN, DONE = 16, 17, 18, 19, 20
+SHIM, RUNTIME = 1, 2
+
+_HEAD = struct.Struct("<IHH")
+_CALL = struct.Struct("<IHHIIII")
+_NUMBER = struct.Struct("<IHHI")
+_ORDER = struct.Struct(f"<IHHII{ORDER_DESCRIPTORS_MAX}i")
+STREAMS = 3
+
+
+class ProtocolError(Exception):
+    """The peer sent something that is not of the protocol, or of another version of it."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a front. `streams` are its standard streams, the receiver's to close."""
+
+    program: int
+    umask: int
+    directory: str
+    environment: dict[bytes, bytes]
+    arguments: list[str]
+    streams: tuple[int, ...]
+
+
+def receive_call(connection: socket.socket) -> Call:
+    """Read a CALL. Raises ProtocolError, and keeps no descriptor then."""
+    data, descriptors = _receive(connection, CALL_BYTES_MAX)
+    try:
+        if len(descriptors) != STREAMS or len(data) < _CALL.size:
+            raise ProtocolError("a malformed call")
+        magic, version, kind, program, umask, variables, arguments = _CALL.unpack_from(data)
+        if (magic, version, kind) != (MAGIC, VERSION, CALL) or program not in (SHIM, RUNTIME):
+            raise ProtocolError("a call of another version")
+        strings = data[_CALL.size :].split(b"\0")
+        if len(strings) != 1 + variables + arguments + 1 or strings[-1]:
+            raise ProtocolError("a call whose strings do not add up")
+        pairs = (string.partition(b"=") for string in strings[1 : 1 + variables])
+        return Call(
+            program=program,
+            umask=umask & 0o777,
+            directory=os.fsdecode(strings[0]),
+            environment={name: value for name, equals, value in pairs if name and equals},
+            arguments=[os.fsdecode(string) for string in strings[1 + variables : -1]],
+            streams=tuple(descriptors),
+        )
+    except ProtocolError:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
+
+
+def _receive(connection: socket.socket, size: int) -> tuple[bytes, list[int]]:
+    numbers = array.array("i")
+    data, controls, flags, _ = connection.recvmsg(size, socket.CMSG_SPACE(STREAMS * numbers.itemsize))
+    for level, kind, content in controls:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            numbers.frombytes(content[: len(content) // numbers.itemsize * numbers.itemsize])
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        for descriptor in numbers:
+            os.close(descriptor)
+        raise ProtocolError("a message that is too long")
+    return data, list(numbers)
+
+
+def send_plain(connection: socket.socket, kind: int) -> None:
+    """TAKEN or COLD. Raises OSError, BrokenPipeError if the front no longer waits."""
+    connection.send(_HEAD.pack(MAGIC, VERSION, kind), socket.MSG_NOSIGNAL)
+
+
+def send_done(connection: socket.socket, status: int) -> None:
+    """The end of the call. A front that has gone meanwhile is none of our concern."""
+    with contextlib.suppress(OSError):
+        connection.send(_NUMBER.pack(MAGIC, VERSION, DONE, status), socket.MSG_NOSIGNAL)
+
+
+def send_order(
+    connection: socket.socket, kind: int, path: str, arguments: Iterable[str], redirections: list[tuple[int, int]]
+) -> None:
+    """EXEC or SPAWN: a program, and which of our descriptors it gets under which numbers. Raises OSError."""
+    words = [os.fsencode(word) for word in arguments]
+    targets = [target for _, target in redirections] + [-1] * (ORDER_DESCRIPTORS_MAX - len(redirections))
+    head = _ORDER.pack(MAGIC, VERSION, kind, len(words), len(redirections), *targets)
+    packet = b"".join((head, os.fsencode(path), b"\0", *(word + b"\0" for word in words)))
+    if len(packet) > ORDER_BYTES_MAX:
+        raise OSError(7, os.strerror(7))  # E2BIG
+    sources = array.array("i", [source for source, _ in redirections])
+    control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, sources)] if sources else []
+    connection.sendmsg([packet], control, socket.MSG_NOSIGNAL)
+
+
+def receive_report(connection: socket.socket) -> tuple[int, int]:
+    """FAILED or ENDED with its number; (0, 0) when the front has closed the connection. Raises ProtocolError."""
+    try:
+        data = connection.recv(_NUMBER.size)
+    except ConnectionError:
+        return 0, 0
+    if not data:
+        return 0, 0
+    if len(data) == _NUMBER.size:
+        magic, version, kind, number = _NUMBER.unpack(data)
+        if (magic, version) == (MAGIC, VERSION) and kind in (FAILED, ENDED):
+            return kind, number
+    raise ProtocolError("a malformed report")
