@@ -19,7 +19,6 @@
 #include "include/sgx_arch.h"
 #include "thread.h"
 
-#define FRAME_TO_XSAVE (THREAD_XSAVE - THREAD_REGISTERS)
 #define TCB_TO_FRAME (THREAD_REGISTERS - THREAD_TCB)
 #define TCB_TO_EXCEPTION_STACK (THREAD_EXCEPTION_STACK_TOP - THREAD_TCB)
 

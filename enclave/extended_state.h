@@ -23,7 +23,7 @@ _Static_assert(sizeof(struct extended_state) == 576, "XSAVE area");
 /* Saved for a signal frame or a new thread; an OCALL uses the same memory in compacted form. */
 static inline struct extended_state *thread_extended_state(const struct thread *thread)
 {
-    return (struct extended_state *)(thread_block(thread) + THREAD_XSAVE);
+    return (struct extended_state *)((char *)thread->frame + FRAME_TO_XSAVE);
 }
 
 /* Bytes of the standard format. CPUID would tell, but it is the host's word; these are architectural. */

@@ -6,6 +6,7 @@
 #include "host.h"
 #include "memory.h"
 #include "thread.h"
+#include "vfork.h"
 
 #define EIO 5
 #define EINTR 4
@@ -24,11 +25,14 @@ static host_exchange *begin(enum ocall op)
     return exchange;
 }
 
-/* The exchange after return, which may be another one than before. */
+/* The exchange after return, which may be another one than before. Does not return in a vfork's parent. */
 static host_exchange *leave(void)
 {
+    struct thread *self = thread_self();
     enclave_ocall();
-    return thread_self()->exchange;
+    if (self->is_vfork_child)
+        vfork_check_return(self);
+    return self->exchange;
 }
 
 /* 0 or -errno, nothing else */
@@ -100,7 +104,7 @@ _Noreturn void host_exit_group(uint32_t status)
 {
     for (;;) { /* a host that enters again is told the same */
         begin(OCALL_EXIT_GROUP)->u.exit_group.status = status & 0xff;
-        enclave_ocall();
+        leave();
     }
 }
 
@@ -108,7 +112,7 @@ _Noreturn void host_raise_default(uint32_t signal)
 {
     for (;;) {
         begin(OCALL_RAISE_DEFAULT)->u.raise_default.signal = signal;
-        enclave_ocall();
+        leave();
     }
 }
 
@@ -139,7 +143,7 @@ void host_futex_wake(const uint64_t slots[4])
     host_exchange *exchange = begin(OCALL_FUTEX_WAKE);
     for (int i = 0; i < 4; i++)
         exchange->u.futex_wake.slots[i] = slots[i];
-    enclave_ocall();
+    leave();
 }
 
 long host_clock(uint32_t clock, int64_t *sec, int64_t *nsec)
@@ -172,7 +176,7 @@ void host_commit(uint64_t offset, uint64_t size)
     host_exchange *exchange = begin(OCALL_COMMIT);
     exchange->u.commit.offset = offset;
     exchange->u.commit.size = size;
-    enclave_ocall();
+    leave();
 }
 
 long host_trim(uint64_t offset, uint64_t size)
@@ -225,11 +229,4 @@ long host_execve(uint32_t argument_count, uint32_t environment_count, uint64_t s
     exchange->u.execve.strings_size = strings_size;
     int64_t result = leave()->u.execve.result;
     return result < 0 && result >= -ERRNO_MAX ? result : -EIO; /* success does not return */
-}
-
-long host_vfork(void)
-{
-    begin(OCALL_VFORK);
-    int64_t result = leave()->u.vfork.result;
-    return result >= -ERRNO_MAX && result <= THREAD_ID_MAX ? result : -EIO;
 }

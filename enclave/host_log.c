@@ -5,6 +5,7 @@
 #include "host.h"
 #include "string.h"
 #include "thread.h"
+#include "vfork.h"
 
 #define LINE_SIZE 512
 
@@ -75,4 +76,6 @@ void host_log(uint32_t level, const char *format, ...)
     exchange->u.log.level = level;
     exchange->u.log.size = line.size;
     enclave_ocall();
+    if (thread_self()->is_vfork_child)
+        vfork_check_return(thread_self());
 }

@@ -7,6 +7,7 @@
 #include "enter.h"
 #include "host.h"
 #include "string.h"
+#include "vfork.h"
 
 #define PAGES(size) ((size) / PAGE_SIZE)
 
@@ -66,7 +67,7 @@ static void break_locks(struct compartment *compartment)
 {
     struct spinlock *locks[] = {
         &compartment->memory.lock, &compartment->thread_lock, &compartment->futex_lock, &compartment->fd_lock,
-        &compartment->signal_lock, &compartment->patch_lock,  &compartment->cpuid_lock,
+        &compartment->signal_lock, &compartment->patch_lock,  &compartment->cpuid_lock, &compartment->vfork_lock,
     };
     for (unsigned i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
         spin_unlock(locks[i]);
@@ -87,6 +88,8 @@ void scrub_compartment(struct thread *self)
     }
     for (uint32_t slot = 1; slot < slots_used; slot++)
         pages += erase_block(THREAD_BLOCK(base, slot));
+    if (compartment->vfork_used)
+        pages += erase(base + VFORK_STATE_OFFSET, PAGE_ALIGN_UP(sizeof(struct vfork_state)));
     pages += erase(base + HEADER_OFFSET, PAGE_ALIGN_UP(sizeof(struct compartment)));
 
     exchange->u.scrubbed.page_count = pages;

@@ -12,6 +12,7 @@
 #include "signal_frame.h"
 #include "string.h"
 #include "syscall.h"
+#include "vfork.h"
 
 #define EINTR 4
 #define SYS_RT_SIGPROCMASK 14
@@ -28,11 +29,16 @@ enum { SIGURG = 23, SIGWINCH = 28, SIGNAL_REALTIME_MIN = 32 };
 #define STOP_BY_DEFAULT (SIGNAL_BIT(SIGTSTP) | SIGNAL_BIT(SIGTTIN) | SIGNAL_BIT(SIGTTOU) | SIGNAL_BIT(SIGSTOP))
 #define HOST_MASK_UNKNOWN UNMASKABLE /* no mask of ours has these bits */
 
+struct signal_action *signal_actions(struct thread *self)
+{
+    return self->is_vfork_child ? vfork_state(self)->actions : self->compartment->actions;
+}
+
 static struct signal_action action_of(struct thread *self, uint32_t signal)
 {
     struct compartment *compartment = self->compartment;
     spin_lock(&compartment->signal_lock);
-    struct signal_action action = compartment->actions[signal];
+    struct signal_action action = signal_actions(self)[signal];
     spin_unlock(&compartment->signal_lock);
     return action;
 }
@@ -164,7 +170,7 @@ static void default_action(struct thread *self, uint32_t signal)
     if (bit & IGNORED_BY_DEFAULT)
         return;
     if (bit & STOP_BY_DEFAULT)
-        host_syscall(SYS_KILL, self->compartment->process_id, SIGSTOP, 0, 0, 0, 0);
+        host_syscall(SYS_KILL, thread_process_id(self), SIGSTOP, 0, 0, 0, 0);
     else
         host_raise_default(signal);
 }
@@ -181,7 +187,7 @@ static void enter_handler(struct thread *self, struct registers *registers, cons
         self->signal_mask |= SIGNAL_BIT(signal);
     if (action->flags & SA_RESETHAND) {
         spin_lock(&self->compartment->signal_lock);
-        self->compartment->actions[signal].handler = HANDLER_DEFAULT;
+        signal_actions(self)[signal].handler = HANDLER_DEFAULT;
         spin_unlock(&self->compartment->signal_lock);
         host_sigaction(signal, DISPOSITION_DEFAULT, 0);
     }

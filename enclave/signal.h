@@ -27,6 +27,9 @@ struct signal_action { /* struct kernel_sigaction */
 struct thread;
 struct registers;
 
+/* The process's actions, under compartment.signal_lock. */
+struct signal_action *signal_actions(struct thread *self);
+
 /*
  * Ask the host for the mask that the program has set. While a handler runs, the larger mask of the handler
  * is known to the LibOS alone: the host delivers to the mate, and the signal stays in the queue.

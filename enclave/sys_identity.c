@@ -8,7 +8,7 @@
 
 long sys_getpid(struct syscall *call)
 {
-    return call->compartment->process_id;
+    return thread_process_id(call->thread);
 }
 
 /* How many struct __user_cap_data_struct go with a header of this version. */

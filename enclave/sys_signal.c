@@ -51,9 +51,9 @@ long sys_rt_sigaction(struct syscall *call)
         return -EFAULT;
 
     spin_lock(&compartment->signal_lock);
-    old = compartment->actions[signal];
+    old = signal_actions(call->thread)[signal];
     if (call->args[1])
-        compartment->actions[signal] = wanted;
+        signal_actions(call->thread)[signal] = wanted;
     spin_unlock(&compartment->signal_lock);
 
     if (call->args[1]) {

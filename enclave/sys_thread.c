@@ -60,6 +60,7 @@ static void prepare(const struct thread *self, struct thread *child, const struc
     uint64_t own = offsetof(struct thread, compartment);
     memset((char *)child + own, 0, sizeof(*child) - own);
     child->compartment = self->compartment;
+    child->frame = (struct registers *)(thread_block(child) + THREAD_REGISTERS);
     child->signal_mask = self->signal_mask;
     child->host_mask = HOST_MASK_UNKNOWN;
     child->pending = 0;

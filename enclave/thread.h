@@ -31,6 +31,7 @@
  */
 #define THREAD_XSAVE (THREAD_STACK_TOP - 0x1000)
 #define THREAD_REGISTERS (THREAD_XSAVE - REGISTERS_SIZE)
+#define FRAME_TO_XSAVE REGISTERS_SIZE
 
 /* struct registers */
 #define REGISTERS_R10 40
@@ -105,6 +106,8 @@ struct thread {
     uint64_t clear_child_tid;
     uint64_t robust_list;
     struct registers start_registers; /* for THREAD_STARTING */
+    uint32_t process_id; /* of a vfork child, else 0: see thread_process_id() */
+    uint32_t is_vfork_child;
     uint32_t dying; /* faults of the LibOS itself, which it is reporting */
     struct {
         uint64_t vector, error, address;
@@ -167,6 +170,11 @@ static inline struct thread *thread_self(void)
 static inline struct thread *thread_at(const struct compartment *compartment, uint32_t slot)
 {
     return (struct thread *)(THREAD_BLOCK(compartment->base, slot) + THREAD_TCB);
+}
+
+static inline uint32_t thread_process_id(const struct thread *thread)
+{
+    return thread->is_vfork_child ? thread->process_id : thread->compartment->process_id;
 }
 
 /* The thread's block, see layout.h. */

@@ -77,7 +77,7 @@ static void pass_signals_on(struct thread *self)
     signal_collect(self);
     while (signal_dequeue(self, ALL_SIGNALS, &info))
         if (info.code != SI_TKILL)
-            host_syscall(NR_KILL, self->compartment->process_id, (uint64_t)info.signal, 0, 0, 0, 0);
+            host_syscall(NR_KILL, thread_process_id(self), (uint64_t)info.signal, 0, 0, 0, 0);
 }
 
 static void clear_child_tid(struct thread *self)
@@ -93,6 +93,9 @@ long sys_exit(struct syscall *call)
     struct thread *self = call->thread;
     struct compartment *compartment = call->compartment;
     uint32_t status = (uint32_t)call->args[0] & 0xff;
+
+    if (self->is_vfork_child)
+        host_exit_group(status);
 
     spin_lock(&compartment->thread_lock);
     int last = --compartment->threads_alive == 0;

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which process has come back from an OCALL the host tells, by the operation in that process's exchange: the child's
+ * last one, or still OCALL_VFORK in the parent's. A host that lies ends the child early, which it may do anyway.
+ */
+#include "vfork.h"
+
+#include <linux/errno.h>
+
+#include "host.h"
+#include "string.h"
+#include "syscall.h"
+
+#define NR_GETPID 39
+#define PROCESS_ID_MAX 0x3fffffff
+#define ERRNO_MAX 4095
+#define OWN offsetof(struct thread, compartment)
+#define STACK_MARGIN 0x400 /* between the parent's part of the stack and the child's XSAVE area */
+#define XSAVE_AREA_SIZE 0x1000
+
+/* The highest place for a frame and its XSAVE area below what is in use of this stack. */
+static struct registers *frame_below(const void *in_use)
+{
+    uint64_t area = ((uint64_t)in_use - STACK_MARGIN - XSAVE_AREA_SIZE) & ~63UL;
+    return (struct registers *)(area - REGISTERS_SIZE);
+}
+
+static _Noreturn void resume_parent(struct thread *self, long result)
+{
+    struct vfork_state *state = vfork_state(self);
+    memcpy((char *)self + OWN, (char *)&state->parent + OWN, sizeof(*self) - OWN);
+    self->syscall_number = state->parent.syscall_number;
+    self->pending = 1; /* what came meanwhile */
+    vfork_restore(&state->point, result, state->parent_frame);
+}
+
+static long result_of(const struct thread *self)
+{
+    int64_t result = ((volatile struct exchange *)self->exchange)->u.vfork.result;
+    return result >= -ERRNO_MAX && result <= PROCESS_ID_MAX ? result : -EIO;
+}
+
+void vfork_check_return(struct thread *self)
+{
+    if (((volatile struct exchange *)self->exchange)->op == OCALL_VFORK)
+        resume_parent(self, result_of(self));
+}
+
+/* On the child's frame. */
+void vfork_returned(void)
+{
+    struct thread *self = thread_self();
+    long result = result_of(self);
+    if (result)
+        resume_parent(self, result);
+
+    long id = host_syscall(NR_GETPID, 0, 0, 0, 0, 0, 0);
+    self->process_id = self->thread_id = id > 0 && id <= PROCESS_ID_MAX ? (uint32_t)id : 0;
+    program_enter(self, &vfork_state(self)->child_registers);
+}
+
+/* What Linux does not pass on to a child. */
+static void prepare_child(struct thread *self)
+{
+    self->is_vfork_child = 1;
+    self->signal_pending = 0;
+    self->signal_queue_count = 0;
+    self->clear_child_tid = 0;
+    self->robust_list = 0;
+}
+
+long vfork_process(struct thread *self, const struct registers *child)
+{
+    struct compartment *compartment = self->compartment;
+    struct vfork_state *state = vfork_state(self);
+    if (self->is_vfork_child)
+        return -EAGAIN; /* a child of the child would need a third part of the stack */
+    spin_lock(&compartment->vfork_lock);
+    compartment->vfork_used = 1;
+    state->parent = *self;
+    state->parent_frame = self->frame;
+    state->child_registers = *child;
+    spin_lock(&compartment->signal_lock);
+    memcpy(state->actions, compartment->actions, sizeof(state->actions));
+    spin_unlock(&compartment->signal_lock);
+
+    long result = vfork_save(&state->point);
+    if (result == 0) {
+        prepare_child(self);
+        ((volatile struct exchange *)self->exchange)->op = OCALL_VFORK;
+        vfork_leave(frame_below(__builtin_frame_address(0)));
+    }
+    spin_unlock(&compartment->vfork_lock);
+    return result;
+}
