@@ -65,7 +65,8 @@ class Daemon:
             pools=self.pools, lender=lender, recovery=recovery, journal=self.journal, events=self.events
         )
         self.attach_server = AttachServer(config.run_directory / "attach.sock", self.leases)
-        self.zygote = Zygote(config.run_directory / "zygote.sock") if config.zygote else None
+        programs = ("shim", "runtime") if config.zygote else ()
+        self.zygotes = [Zygote(program, config.run_directory) for program in programs]
         self._api: ApiServer | None = None
 
     def start(self) -> None:
@@ -81,8 +82,8 @@ class Daemon:
         self.attach_server.start()
         for pool in self.pools.pools.values():
             pool.start()
-        if self.zygote is not None:
-            self.zygote.start()
+        for zygote in self.zygotes:
+            zygote.start()
 
     async def start_api(self) -> None:
         """Serve host.sock. Importing gRPC takes longer than all the rest: not before attach.sock is served."""
@@ -96,8 +97,8 @@ class Daemon:
         """Stop serving. Containers live on; the next daemon adopts their leases."""
         if self._api is not None:
             await self._api.stop()
-        if self.zygote is not None:
-            self.zygote.close()
+        for zygote in self.zygotes:
+            zygote.close()
         self.attach_server.close()
         self.janitor.close()
         self.leases.close()

@@ -1,7 +1,7 @@
-"""The zygote (zygote/): a child process from which container shims and runtime calls are forked ready-made.
+"""The zygotes (zygote/): child processes from which container shims and runtime calls are forked ready-made.
 
-It is only there for speed. Whatever it has forked lives on without it, and without it the same calls are made by
-interpreters started cold. It ends with this process, since it watches the other end of its standard input.
+They are only there for speed. Whatever they have forked lives on without them, and without them the same calls are made
+by interpreters started cold. They end with this process, since they watch the other end of their standard input.
 """
 
 import asyncio
@@ -21,10 +21,11 @@ _log = logging.getLogger(__name__)
 
 
 class Zygote:
-    """Keeps the process alive. Used from the daemon's loop."""
+    """Keeps one of them alive, for the program `shim` or `runtime`. Used from the daemon's loop."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, program: str, run_directory: Path) -> None:
+        self._program = program
+        self._path = run_directory / f"zygote-{program}.sock"
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
         self._restart: asyncio.TimerHandle | None = None
@@ -33,12 +34,12 @@ class Zygote:
 
     def start(self) -> None:
         self._restart = None
-        command = [sys.executable, "-I", "-m", "zygote", str(self._path)]
+        command = [sys.executable, "-I", "-m", "zygote", self._program, str(self._path)]
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stderr)
             self._pidfd = os.pidfd_open(self._process.pid)
         except OSError as error:
-            _log.error("the zygote cannot be started, so containers start slower: %s", error)
+            _log.error("the zygote for %s cannot be started, so containers start slower: %s", self._program, error)
             return
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pidfd, self._ended)
@@ -64,7 +65,12 @@ class Zygote:
         loop = asyncio.get_running_loop()
         if loop.time() - self._started >= LASTED_SECONDS:
             self._delay = RESTART_SECONDS
-        _log.warning("the zygote has ended with status %d and is started again in %.1f s", status, self._delay)
+        _log.warning(
+            "the zygote for %s has ended with status %d and is started again in %.1f s",
+            self._program,
+            status,
+            self._delay,
+        )
         self._restart = loop.call_later(self._delay, self.start)
         self._delay = min(2 * self._delay, RESTART_SECONDS_MAX)
 

@@ -16,7 +16,7 @@ ORDER_DESCRIPTORS_MAX = 16
 
 CALL, FAILED, ENDED = 1, 2, 3
 TAKEN, COLD, EXEC, SPAWN, DONE = 16, 17, 18, 19, 20
-SHIM, RUNTIME = 1, 2
+PROGRAMS = {"shim": 1, "runtime": 2}
 
 _HEAD = struct.Struct("<IHH")
 _CALL = struct.Struct("<IHHIIII")
@@ -48,7 +48,7 @@ def receive_call(connection: socket.socket) -> Call:
         if len(descriptors) != STREAMS or len(data) < _CALL.size:
             raise ProtocolError("a malformed call")
         magic, version, kind, program, umask, variables, arguments = _CALL.unpack_from(data)
-        if (magic, version, kind) != (MAGIC, VERSION, CALL) or program not in (SHIM, RUNTIME):
+        if (magic, version, kind) != (MAGIC, VERSION, CALL):
             raise ProtocolError("a call of another version")
         strings = data[_CALL.size :].split(b"\0")
         if len(strings) != 1 + variables + arguments + 1 or strings[-1]:

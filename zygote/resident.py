@@ -7,19 +7,22 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from zygote import caller as callers
-from zygote import runtime_call, shim_call
-from zygote.protocol import COLD, SHIM, TAKEN, Call, receive_call, send_done, send_plain
+from zygote.protocol import COLD, TAKEN, Call, receive_call, send_plain
 
 _PR_SET_NAME = 15
 BACKLOG = 256
 # A front sends its call at once: whoever connects and does not is no front.
 CALL_SECONDS = 5
 
+# Answers one call on its connection, in the place of the caller with that process id.
+Answer = Callable[[Call, socket.socket, int], None]
 
-def serve(path: Path) -> None:
+
+def serve(path: Path, *, program: int, answer: Answer) -> None:
     """Answer calls until standard input, whose other end the host daemon holds, comes to its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -38,8 +41,8 @@ def serve(path: Path) -> None:
             return
         connection, _ = listener.accept()
         with connection:
-            if (caller := callers.process_of_same_user(connection)) is not None:
-                _fork(listener, connection, caller)
+            if (caller := callers.process_of_same_user(connection)) is not None and _fork() == 0:
+                _be_child(listener, connection, caller, program, answer)
 
 
 def _listen(path: Path) -> socket.socket:
@@ -52,46 +55,34 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def _fork(listener: socket.socket, connection: socket.socket, caller: int) -> None:
+def _fork() -> int:
     try:
-        child = os.fork()
+        return os.fork()
     except OSError as error:
         print(f"teemate-zygote: cannot fork: {error}", file=sys.stderr)  # the front goes on without us
-        return
-    if child == 0:
-        status = 1
-        try:
-            listener.close()
-            _answer(connection, caller)
-            status = 0
-        except BaseException as error:
-            print(f"teemate-zygote: {type(error).__name__}: {error}", file=sys.stderr)
-        finally:
-            os._exit(status)
+        return -1
 
 
-def _answer(connection: socket.socket, caller: int) -> None:
+def _be_child(listener: socket.socket, connection: socket.socket, caller: int, program: int, answer: Answer) -> None:
+    status = 1
+    try:
+        listener.close()
+        _take(connection, caller, program, answer)
+        status = 0
+    except BaseException as error:
+        print(f"teemate-zygote: {type(error).__name__}: {error}", file=sys.stderr)
+    finally:
+        os._exit(status)
+
+
+def _take(connection: socket.socket, caller: int, program: int, answer: Answer) -> None:
     connection.settimeout(CALL_SECONDS)
     call = receive_call(connection)
     connection.settimeout(None)
-    if not callers.is_in_our_world(caller):
+    if call.program != program or not callers.is_in_our_world(caller):
         send_plain(connection, COLD)
         return
     send_plain(connection, TAKEN)
-    _take_place_of(call)
-    if call.program == SHIM:
-
-        def done(status: int) -> None:
-            send_done(connection, status)
-            connection.close()
-
-        shim_call.answer(call, caller, done=done)
-    else:
-        send_done(connection, runtime_call.answer(call, connection, caller))
-
-
-def _take_place_of(call: Call) -> None:
-    """The caller's directory, umask, environment and standard streams."""
     os.chdir(call.directory)
     os.umask(call.umask)
     os.environb.clear()
@@ -99,3 +90,4 @@ def _take_place_of(call: Call) -> None:
     for number, descriptor in enumerate(call.streams):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    answer(call, connection, caller)

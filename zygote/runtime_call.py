@@ -7,13 +7,13 @@ import sys
 from teemate_runtime.oci import checkpoint, create, delete, exec, kill, run, version  # noqa: F401
 from teemate_runtime.oci.main import run as run_command
 from zygote.front_executor import FrontExecutor
-from zygote.protocol import Call
+from zygote.protocol import Call, send_done
 
 
-def answer(call: Call, connection: socket.socket, caller: int) -> int:
-    """The exit status. The front is told when it has been asked to execute something."""
+def answer(call: Call, connection: socket.socket, caller: int) -> None:
+    """Run the command. Does not return when the front is to become the delegate."""
     executor = FrontExecutor(connection, caller)
     status = run_command(call.arguments, f"{sys.prefix}/lib/teemate", executor)
     sys.stdout.flush()
     sys.stderr.flush()
-    return status
+    send_done(connection, status)

@@ -2,25 +2,19 @@
 
 import os
 import signal
-from collections.abc import Callable
+import socket
 from pathlib import Path
 
 from shim import action
 from zygote import caller as callers
-from zygote.protocol import Call
+from zygote.protocol import Call, send_done
 
 # Of the caller's environment only this is the shim's business.
-_KEPT = (
-    "PATH",
-    "TEEMATE_HOST",
-    "TEEMATE_RUNTIME_CONFIG",
-    "TTRPC_ADDRESS",
-    "GRPC_ADDRESS",
-)
+_KEPT = ("PATH", "TEEMATE_HOST", "TEEMATE_RUNTIME_CONFIG", "TTRPC_ADDRESS", "GRPC_ADDRESS")
 
 
-def answer(call: Call, caller: int, *, done: Callable[[int], None]) -> None:
-    """Answer by `done`, and serve for as long as there are containers if that is what was asked for."""
+def answer(call: Call, connection: socket.socket, caller: int) -> None:
+    """Do what was asked for, and if that is `start`, serve for as long as there are containers."""
     for name in os.environ.keys() - set(_KEPT):
         del os.environ[name]
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -33,6 +27,7 @@ def answer(call: Call, caller: int, *, done: Callable[[int], None]) -> None:
         callers.adopt_limits(caller)
         callers.adopt_cgroup(caller)
         outcome.service.detach()
-    done(outcome.status)
+    send_done(connection, outcome.status)
+    connection.close()
     if outcome.service is not None:
         outcome.service.serve()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from teemate_runtime.oci.executor import Redirections
 
-_POLL_SECONDS = 0.0005
+_POLL_SECONDS = 0.002
 _SIGKILL = 9
 
 

@@ -69,10 +69,11 @@ static int listener_is_ours(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
 }
 
-static int connect_zygote(const char *host)
+static int connect_zygote(const char *host, enum program program)
 {
+    const char *name = program == PROGRAM_SHIM ? "shim" : "runtime";
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int length = snprintf(address.sun_path, sizeof(address.sun_path), "%s/zygote.sock", host);
+    int length = snprintf(address.sun_path, sizeof(address.sun_path), "%s/zygote-%s.sock", host, name);
     int fd;
 
     if (length < 0 || (size_t)length >= sizeof(address.sun_path))
@@ -212,7 +213,7 @@ int call_zygote(const char *host, enum program program, char *const *arguments)
     int fd, status;
 
     size = pack_call(program, arguments);
-    fd = size ? connect_zygote(host) : -1;
+    fd = size ? connect_zygote(host, program) : -1;
     if (fd < 0)
         return CALL_COLD;
     status = send_call(fd, size) == 0 && is_taken(fd) ? follow(fd) : CALL_COLD;

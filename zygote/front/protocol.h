@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a front and the zygote say to each other, on <run directory>/zygote.sock (SOCK_SEQPACKET).
+ * What a front and the zygote say to each other, on <run directory>/zygote-shim.sock and zygote-runtime.sock
+ * (SOCK_SEQPACKET).
  *
  * The front is the process that somebody else has executed: it has the right parent, terminal and descriptors, but is
  * no Python. The zygote is a Python with everything imported. zygote/protocol.py mirrors this file.
