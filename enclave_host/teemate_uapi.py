@@ -60,6 +60,7 @@ _ENCLAVE_FD = struct.Struct("<iI")
 _LEASE_FD = struct.Struct("<QiI")
 _SGX_CREATE = struct.Struct("<Q")
 _SGX_ADD_PAGES = struct.Struct("<QQQQQQ")
+_SECINFO = struct.Struct("<Q56x")
 _SGX_INIT = struct.Struct("<Q")
 
 IOC_SETUP = _number(_WRITE, _MAGIC, 0x00, _SETUP.size)
@@ -135,7 +136,8 @@ def create(fd: int, secs: int) -> None:
 def add_pages(fd: int, *, source: int, offset: int, length: int, secinfo: int, measured: bool) -> int:
     """EADD of pages at the address `source`. Returns how many bytes were added: a signal may cut it short."""
     flags = SGX_PAGE_MEASURE if measured else 0
-    record = bytearray(_SGX_ADD_PAGES.pack(source, offset, length, secinfo, flags, 0))
+    packed = ctypes.create_string_buffer(_SECINFO.pack(secinfo), _SECINFO.size)
+    record = bytearray(_SGX_ADD_PAGES.pack(source, offset, length, ctypes.addressof(packed), flags, 0))
     fcntl.ioctl(fd, SGX_IOC_ENCLAVE_ADD_PAGES, record)
     count: int = _SGX_ADD_PAGES.unpack(record)[5]
     return count

@@ -30,6 +30,7 @@ PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 _SECS = struct.Struct("<QQII24xQQ")
 _COPY_SIZE = 1 << 20
 _COMPARTMENT_FLAGS = RangeFlag.PRIVATE | RangeFlag.GROW
+IMAGE_COOKIE = 0xFFFF_FFFF  # of the lease on the image; those on compartments have their index
 _NO_FILE = FileIdentity(device=0, inode=0)
 
 
@@ -183,7 +184,7 @@ class ModuleEnclave:
             for segment in image.segments
         )
         ranges = [Range(offset=segment.offset, length=segment.size, prot=segment.prot) for segment in segments]
-        return cls(fd, teemate_uapi.lease(fd, ranges=ranges).fd, segments, tcs)
+        return cls(fd, teemate_uapi.lease(fd, ranges=ranges, cookie=IMAGE_COOKIE).fd, segments, tcs)
 
     @classmethod
     def adopt(

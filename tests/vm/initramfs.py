@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.vm.kernels import KernelError
 
 BUSYBOX = Path("/bin/busybox")
-_TOOLS = ("cat", "cut", "dmesg", "echo", "grep", "insmod", "ls", "mkdir", "mount", "poweroff", "rmmod", "sh", "sleep")
+_TOOLS = (
+    "cat",
+    "chroot",
+    "cut",
+    "dmesg",
+    "echo",
+    "grep",
+    "insmod",
+    "ls",
+    "mkdir",
+    "mount",
+    "poweroff",
+    "rmmod",
+    "sh",
+    "sleep",
+)
 
 _INIT = """\
 #!/bin/sh
@@ -32,14 +49,21 @@ echo "@@ END {name} $?"
 """
 
 
-def pack(directory: Path, *, files: Mapping[str, Path], phases: Sequence[tuple[str, str]]) -> Path:
-    """Write directory/initramfs.cpio. `files`: path in the guest to file here; `phases`: name and shell command."""
+def pack(directory: Path, *, files: Mapping[str, Path], phases: Sequence[tuple[str, str]], layer: bytes = b"") -> Path:
+    """Write directory/initramfs.cpio.
+
+    `files`: path in the guest to file here; `phases`: name and shell command; `layer`: a tar to put below them.
+    """
     if not BUSYBOX.exists():
         raise KernelError(f"{BUSYBOX} is missing: install the package busybox-static")
     tree = directory / "initramfs"
     shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
+    if layer:
+        with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+            tar.extractall(tree)
     for name in ("bin", "dev", "proc", "sys", "tmp", "t"):
-        (tree / name).mkdir(parents=True)
+        (tree / name).mkdir(exist_ok=True)
     shutil.copy(BUSYBOX, tree / "bin" / "busybox")
     for tool in _TOOLS:
         (tree / "bin" / tool).symlink_to("busybox")
