@@ -13,6 +13,7 @@
 
 #include "../enclave/include/sgx_arch.h"
 #include "log.h"
+#include "protect_log.h"
 #include "signal.h"
 #include "syscall.h"
 
@@ -129,6 +130,8 @@ uint32_t enclave_loop(struct host_thread *thread, uint32_t ecall, uint64_t argum
 
     for (;;) {
         if (left == LEFT_BY_EXCEPTION) {
+            if (thread->run.exception_vector == VECTOR_PF)
+                protect_log_catch_up();
             enter_at_level_one(thread, ECALL_EXCEPTION, OCALL_EXCEPTION_DONE);
             left = resume(thread);
             continue;

@@ -7,6 +7,7 @@
 #include "log.h"
 #include "mate.h"
 #include "ocall.h"
+#include "protect_log.h"
 #include "syscall.h"
 
 #define PAGE_MASK 0xfffUL
@@ -37,7 +38,7 @@ void ocall_protect(struct host_thread *thread)
         protect->result = -EINVAL;
         return;
     }
-    protect->result = syscall3(__NR_mprotect, address, protect->size, protect->prot);
+    protect->result = protect_range(protect->offset, protect->size, protect->prot);
     if (!protect->result && protect->commit && protect->prot != PROT_NONE)
         populate(address, protect->size, protect->prot & PROT_WRITE);
 }
@@ -109,6 +110,6 @@ void ocall_fill(struct host_thread *thread)
     if (count == -EINVAL || count == -EBADF)
         count = -EOPNOTSUPP; /* EPC that only its mapping gives access to */
     if (count > 0)
-        result = syscall3(__NR_mprotect, address, count, fill->prot);
+        result = protect_range(fill->offset, (uint64_t)count, fill->prot);
     fill->result = result ? result : count;
 }

@@ -10,6 +10,7 @@
 
 #include "mate.h"
 #include "ocall.h"
+#include "protect_log.h"
 #include "signal.h"
 #include "syscall.h"
 
@@ -23,6 +24,7 @@ static void become_child(struct host_thread *thread, long parent)
     if (syscall0(__NR_getppid) != parent)
         syscall1(__NR_exit_group, 0);
     mate.in_parents_compartment = 1;
+    protect_log_become_child();
     thread->tid = syscall0(__NR_gettid);
     exchange->signal_tail = exchange->signal_head;
     exchange->signal_pending = 0;
@@ -35,15 +37,22 @@ static void become_child(struct host_thread *thread, long parent)
 void ocall_vfork(struct host_thread *thread)
 {
     long parent = syscall0(__NR_getpid);
+    long result = protect_log_add_child();
     uint64_t mask;
     long child;
 
+    if (result) {
+        thread->exchange->u.vfork.result = result;
+        return;
+    }
     /* The child takes no signal before it is armed */
     signal_block_all(&mask);
     child = syscall5(__NR_clone, CLONE_VFORK | SIGCHLD, 0, NULL, NULL, 0);
-    if (child)
+    if (child) {
+        protect_log_remove_child();
         thread->exchange->u.vfork.result = child;
-    else
+    } else {
         become_child(thread, parent);
+    }
     signal_set_mask(mask);
 }
