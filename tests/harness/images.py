@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.harness.elf import runtime_files
 from tests.harness.paths import BUILD, PROGRAMS
 from tests.harness.process import HarnessError, clean_environment
 from tests.harness.rootfs import RootFs
@@ -100,18 +101,26 @@ class Image:
 
 
 def busybox() -> Path:
-    """Debian's dynamically linked busybox, a PIE; unpacked here because busybox-static conflicts with it."""
-    binary = BUILD / "packages" / "busybox" / "bin" / "busybox"
+    """Debian's dynamically linked busybox, a PIE: the installed one, or unpacked here beside busybox-static."""
+    installed = Path("/bin/busybox")
+    if installed.exists() and list(runtime_files(installed)):
+        return installed
+    download = BUILD / "packages"
+    binary = download / "busybox" / "bin" / "busybox"
     if not binary.exists():
-        download = BUILD / "packages"
         download.mkdir(parents=True, exist_ok=True)
-        for words in (
-            ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "busybox"],
-            ["sh", "-c", "dpkg-deb -x busybox_*.deb busybox"],
-        ):
-            done = subprocess.run(words, cwd=download, capture_output=True, text=True, env=clean_environment())
-            if done.returncode:
-                raise HarnessError(f"{' '.join(words)}: {done.stdout}{done.stderr}")
+        fetch = "apt-get download -qq -o APT::Sandbox::User=root busybox"
+        script = f"{fetch} || {{ apt-get update -qq && {fetch}; }} && dpkg-deb -x busybox_*.deb busybox"
+        done = subprocess.run(
+            ["sh", "-c", script],
+            cwd=download,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=clean_environment(),
+        )
+        if done.returncode:
+            raise HarnessError(f"busybox cannot be had: {done.stdout}{done.stderr}")
     return binary
 
 
