@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """System call code of the LibOS against a host that lies, run natively under the address sanitizer."""
 
+import atexit
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -52,7 +54,9 @@ FLAGS = [
 
 @cache
 def program() -> Path:
-    path = Path(mkdtemp(prefix="hostile_host.")) / "hostile_host"
+    folder = Path(mkdtemp(prefix="hostile_host."))  # needed while tests are collected, before there are fixtures
+    atexit.register(shutil.rmtree, folder)
+    path = folder / "hostile_host"
     sources = [ENCLAVE / name for name in SOURCES] + sorted(FAKE.glob("*.c"))
     includes = ["-iquote", str(ENCLAVE), "-iquote", str(FAKE)]
     subprocess.run(["gcc", *FLAGS, *includes, "-o", str(path), *map(str, sources)], check=True)
