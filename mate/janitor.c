@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mate janitor: the daemon's helper that enters compartments whose process has died.
+ * mate janitor: enters, for the daemon, compartments whose process has died.
  *
  * Each compartment is entered by a forked worker: the enclave's addresses are fixed, and what a dead tenant left behind
  * is not to be trusted (in the software model it may even be code that runs here), so the worker is confined to the few
