@@ -14,7 +14,7 @@ CALL_BYTES_MAX = 128 << 10
 ORDER_BYTES_MAX = 160 << 10
 ORDER_DESCRIPTORS_MAX = 16
 
-CALL, FAILED, ENDED = 1, 2, 3
+CALL, FAILED, ENDED, STREAMS = 1, 2, 3, 4
 TAKEN, COLD, EXEC, SPAWN, DONE = 16, 17, 18, 19, 20
 PROGRAMS = {"shim": 1, "runtime": 2}
 
@@ -22,7 +22,7 @@ _HEAD = struct.Struct("<IHH")
 _CALL = struct.Struct("<IHHIIII")
 _NUMBER = struct.Struct("<IHHI")
 _ORDER = struct.Struct(f"<IHHII{ORDER_DESCRIPTORS_MAX}i")
-STREAMS = 3
+_STREAM_COUNT = 3
 
 
 class ProtocolError(Exception):
@@ -31,54 +31,46 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a front. `streams` are its standard streams, the receiver's to close."""
+    """One call of a front."""
 
     program: int
     umask: int
     directory: str
     environment: dict[bytes, bytes]
     arguments: list[str]
-    streams: tuple[int, ...]
 
 
 def receive_call(connection: socket.socket) -> Call:
-    """Read a CALL. Raises ProtocolError, and keeps no descriptor then."""
-    data, descriptors = _receive(connection, CALL_BYTES_MAX)
-    try:
-        if len(descriptors) != STREAMS or len(data) < _CALL.size:
-            raise ProtocolError("a malformed call")
-        magic, version, kind, program, umask, variables, arguments = _CALL.unpack_from(data)
-        if (magic, version, kind) != (MAGIC, VERSION, CALL):
-            raise ProtocolError("a call of another version")
-        strings = data[_CALL.size :].split(b"\0")
-        if len(strings) != 1 + variables + arguments + 1 or strings[-1]:
-            raise ProtocolError("a call whose strings do not add up")
-        pairs = (string.partition(b"=") for string in strings[1 : 1 + variables])
-        return Call(
-            program=program,
-            umask=umask & 0o777,
-            directory=os.fsdecode(strings[0]),
-            environment={name: value for name, equals, value in pairs if name and equals},
-            arguments=[os.fsdecode(string) for string in strings[1 + variables : -1]],
-            streams=tuple(descriptors),
-        )
-    except ProtocolError:
-        for descriptor in descriptors:
-            os.close(descriptor)
-        raise
+    """Read a CALL. Raises ProtocolError."""
+    data = connection.recv(CALL_BYTES_MAX)
+    if len(data) < _CALL.size:
+        raise ProtocolError("a malformed call")
+    magic, version, kind, program, umask, variables, arguments = _CALL.unpack_from(data)
+    if (magic, version, kind) != (MAGIC, VERSION, CALL):
+        raise ProtocolError("a call of another version")
+    strings = data[_CALL.size :].split(b"\0")
+    if len(strings) != 1 + variables + arguments + 1 or strings[-1]:
+        raise ProtocolError("a call whose strings do not add up")
+    pairs = (string.partition(b"=") for string in strings[1 : 1 + variables])
+    return Call(
+        program=program,
+        umask=umask & 0o777,
+        directory=os.fsdecode(strings[0]),
+        environment={name: value for name, equals, value in pairs if name and equals},
+        arguments=[os.fsdecode(string) for string in strings[1 + variables : -1]],
+    )
 
 
-def _receive(connection: socket.socket, size: int) -> tuple[bytes, list[int]]:
+def receive_streams(connection: socket.socket) -> tuple[int, ...]:
+    """Read STREAMS: the caller's standard streams. Raises ProtocolError, after which the process should end."""
     numbers = array.array("i")
-    data, controls, flags, _ = connection.recvmsg(size, socket.CMSG_SPACE(STREAMS * numbers.itemsize))
+    data, controls, _, _ = connection.recvmsg(_HEAD.size, socket.CMSG_SPACE(_STREAM_COUNT * numbers.itemsize))
     for level, kind, content in controls:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             numbers.frombytes(content[: len(content) // numbers.itemsize * numbers.itemsize])
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-        for descriptor in numbers:
-            os.close(descriptor)
-        raise ProtocolError("a message that is too long")
-    return data, list(numbers)
+    if data != _HEAD.pack(MAGIC, VERSION, STREAMS) or len(numbers) != _STREAM_COUNT:
+        raise ProtocolError("no streams after a call")
+    return tuple(numbers)
 
 
 def send_plain(connection: socket.socket, kind: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zygote import caller as callers
-from zygote.protocol import COLD, TAKEN, Call, receive_call, send_plain
+from zygote.protocol import COLD, TAKEN, Call, receive_call, receive_streams, send_plain
 
 _PR_SET_NAME = 15
 BACKLOG = 256
@@ -78,16 +78,17 @@ def _be_child(listener: socket.socket, connection: socket.socket, caller: int, p
 def _take(connection: socket.socket, caller: int, program: int, answer: Answer) -> None:
     connection.settimeout(CALL_SECONDS)
     call = receive_call(connection)
-    connection.settimeout(None)
     if call.program != program or not callers.is_in_our_world(caller):
         send_plain(connection, COLD)
         return
     send_plain(connection, TAKEN)
+    streams = receive_streams(connection)
+    connection.settimeout(None)
     os.chdir(call.directory)
     os.umask(call.umask)
     os.environb.clear()
     os.environb.update(call.environment)
-    for number, descriptor in enumerate(call.streams):
+    for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
         os.close(descriptor)
     answer(call, connection, caller)

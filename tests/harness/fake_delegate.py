@@ -1,7 +1,8 @@
 """A stand-in for runc: records how it was called, what it read and which descriptors it inherited.
 
 Executed as a script of its own, so it imports nothing of the tree. FAKE_DELEGATE names the directory of the record and
-of the files that steer it: `fail-COMMAND` holds the status with which that command fails.
+of the files that steer it: `fail-COMMAND` holds the status with which that command fails, `hold-COMMAND` keeps it from
+ending.
 """
 
 import json
@@ -44,6 +45,8 @@ def main() -> None:
     }
     with (DIRECTORY / "calls").open("a") as record:
         record.write(json.dumps(call) + "\n")
+    while (DIRECTORY / f"hold-{command}").exists():
+        time.sleep(0.01)
     fail = DIRECTORY / f"fail-{command}"
     if fail.exists():
         sys.stderr.write(PHRASE + "\n")

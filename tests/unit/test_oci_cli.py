@@ -20,13 +20,13 @@ MATE = "/dev/.teemate/mate"
 LEASE = ["/memfd:grant (deleted)", "/memfd:image (deleted)", "/memfd:compartment (deleted)", "/memfd:channel (deleted)"]
 
 
-@pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[RuntimeUnderTest]:
-    under_test = RuntimeUnderTest(tmp_path)
+@pytest.fixture(params=[False, True], ids=["cold", "zygote"])
+def runtime(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[RuntimeUnderTest]:
+    """Twice: as a program of its own, and as a front that a zygote answers. Nobody may see a difference."""
+    under_test = RuntimeUnderTest(tmp_path, zygote=request.param)
     yield under_test
     assert under_test.host.wait_nothing_held(), "a lease is neither bound nor returned"
-    if (tmp_path / "run" / "attach.sock").exists():
-        under_test.host.close()
+    under_test.close()
 
 
 def files_in(directory: Path) -> set[str]:
@@ -228,7 +228,7 @@ def test_the_callers_descriptors_keep_their_numbers(runtime: RuntimeUnderTest) -
     opening = "import os, sys; [os.dup2(os.memfd_create('mine', 0), n) for n in (5, 4, 3)]; "
     program = opening + "os.execv(sys.argv[1], sys.argv[1:])"
     done = subprocess.run(
-        [sys.executable, "-c", program, runtime.directory / "teemate-runtime", "create", "--preserve-fds", "2", "c1"],
+        [sys.executable, "-c", program, runtime.program, "create", "--preserve-fds", "2", "c1"],
         cwd=runtime.bundle,
         env={
             "TEEMATE_HOST": str(runtime.host.directory),

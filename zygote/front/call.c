@@ -87,11 +87,12 @@ static int connect_zygote(const char *host, enum program program)
     return -1;
 }
 
-static int send_call(int fd, size_t size)
+static int send_streams(int fd)
 {
+    struct message_head streams_head = {PROTOCOL_MAGIC, PROTOCOL_VERSION, MESSAGE_STREAMS};
     const int streams[3] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
     char control[CMSG_SPACE(sizeof(streams))] __attribute__((aligned(8))) = {0};
-    struct iovec part = {buffer, size};
+    struct iovec part = {&streams_head, sizeof(streams_head)};
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
@@ -100,7 +101,7 @@ static int send_call(int fd, size_t size)
     head->cmsg_type = SCM_RIGHTS;
     head->cmsg_len = CMSG_LEN(sizeof(streams));
     memcpy(CMSG_DATA(head), streams, sizeof(streams));
-    return sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)size ? 0 : -1;
+    return sendmsg(fd, &message, MSG_NOSIGNAL) == sizeof(streams_head) ? 0 : -1;
 }
 
 static void send_number(int fd, enum message_kind kind, uint32_t number)
@@ -190,6 +191,8 @@ static int follow(int fd)
     /* Descriptors of socket activation are not passed on: the zygote refuses a call that has them. */
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_PID");
+    /* If it cannot be sent the next receive meets the end. */
+    (void)send_streams(fd);
     for (;;) {
         kind = receive(fd, &size, descriptors, &count);
         if (kind != MESSAGE_EXEC && kind != MESSAGE_SPAWN)
@@ -216,7 +219,7 @@ int call_zygote(const char *host, enum program program, char *const *arguments)
     fd = size ? connect_zygote(host, program) : -1;
     if (fd < 0)
         return CALL_COLD;
-    status = send_call(fd, size) == 0 && is_taken(fd) ? follow(fd) : CALL_COLD;
+    status = send(fd, buffer, size, MSG_NOSIGNAL) == (ssize_t)size && is_taken(fd) ? follow(fd) : CALL_COLD;
     close(fd);
     return status;
 }

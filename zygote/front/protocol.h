@@ -7,8 +7,9 @@
  * no Python. The zygote is a Python with everything imported. zygote/protocol.py mirrors this file.
  *
  *   front                                 the child that the zygote has forked for the call
- *     CALL  (0, 1 and 2 attached)   ->
+ *     CALL                          ->
  *                                   <-    TAKEN, or COLD: "start your own interpreter"
+ *     STREAMS (0, 1, 2 attached)    ->
  *                                   <-    EXEC (descriptors attached): become this program
  *     FAILED errno, or the end      ->    the end means that it has
  *                                   <-    SPAWN (descriptors attached): run this program
@@ -33,6 +34,7 @@ enum message_kind {
     MESSAGE_CALL = 1,
     MESSAGE_FAILED = 2,
     MESSAGE_ENDED = 3,
+    MESSAGE_STREAMS = 4,
     MESSAGE_TAKEN = 16,
     MESSAGE_COLD = 17,
     MESSAGE_EXEC = 18,
@@ -48,7 +50,12 @@ struct message_head {
     uint16_t kind; /* enum message_kind */
 };
 
-/* CALL. Then the strings: working directory, environment, arguments without the program's own name. */
+/*
+ * STREAMS is a head alone. It is a message of its own, because descriptors in a call that nobody takes would keep the
+ * caller's streams open.
+ *
+ * CALL. Then the strings: working directory, environment, arguments without the program's own name.
+ */
 struct message_call {
     struct message_head head;
     uint32_t program; /* enum program */
