@@ -67,7 +67,8 @@ struct compartment {
     uint64_t trapped_sites[PATCH_CACHE_SIZE]; /* traps of sites not patched yet, by hash, see patch.c */
 
     struct spinlock vfork_lock; /* taken first of all, held by the parent until its child has ended: see vfork.c */
-    uint32_t vfork_used;
+    uint32_t vfork_count; /* beginnings and ends of vfork children */
+    uint32_t fork_logged;
 
     struct spinlock cpuid_lock;
     struct cpuid_entry cpuid[256];

@@ -65,6 +65,20 @@ static int sse_code(void)
     return float_code(mxcsr & ~(mxcsr >> 7));
 }
 
+/* A fault that a repair did not mend comes again at once, from the same instruction. */
+static int is_repairable(struct thread *self, const struct registers *frame, uint64_t address, uint32_t wanted)
+{
+    uint32_t vfork_count = self->compartment->vfork_count;
+    if (self->repaired_rip == frame->rip && self->repaired_address == address && self->repaired_after == vfork_count)
+        return 0;
+    if (!memory_repair(self->compartment, address, 1, wanted))
+        return 0;
+    self->repaired_rip = frame->rip;
+    self->repaired_address = address;
+    self->repaired_after = vfork_count;
+    return 1;
+}
+
 static void page_fault(struct thread *self, struct registers *frame, uint64_t error, uint64_t address)
 {
     struct vma vma;
@@ -75,11 +89,14 @@ static void page_fault(struct thread *self, struct registers *frame, uint64_t er
     uint32_t wanted = error & PAGE_FAULT_WRITE ? PROT_WRITE : error & PAGE_FAULT_FETCH ? PROT_EXEC : PROT_READ;
     switch (memory_fault(self->compartment, address, wanted)) {
     case MEMORY_FAULT_LOADED:
+        memory_repair(self->compartment, address, 1, wanted);
         return;
     case MEMORY_FAULT_NO_FILE:
         signal_fault(self, frame, SIGBUS, BUS_ADRERR, address);
         return;
     case MEMORY_FAULT_BAD:
+        if (is_repairable(self, frame, address, wanted))
+            return;
         break;
     }
     /* Permitted, and still it failed: a page of a shared mapping beyond the end of its file */

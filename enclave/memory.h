@@ -94,6 +94,12 @@ enum memory_fault memory_fault(struct compartment *compartment, uint64_t address
 /* Load what is still to be loaded of the range. Returns 1 if there was something: an access may succeed now. */
 int memory_load(struct compartment *compartment, uint64_t address, uint64_t size);
 
+/*
+ * Once there has been a vfork child: bring this process's permissions up to date, see memory_repair.c. Returns 0 if
+ * the table does not permit the access anyway.
+ */
+int memory_repair(struct compartment *compartment, uint64_t address, uint64_t size, uint32_t access);
+
 /* The VMA that holds the address, copied out. Returns 0 or -ENOENT. */
 int memory_find(struct compartment *compartment, uint64_t address, struct vma *out);
 

@@ -88,7 +88,7 @@ void scrub_compartment(struct thread *self)
     }
     for (uint32_t slot = 1; slot < slots_used; slot++)
         pages += erase_block(THREAD_BLOCK(base, slot));
-    if (compartment->vfork_used)
+    if (compartment->vfork_count)
         pages += erase(base + VFORK_STATE_OFFSET, PAGE_ALIGN_UP(sizeof(struct vfork_state)));
     pages += erase(base + HEADER_OFFSET, PAGE_ALIGN_UP(sizeof(struct compartment)));
 

@@ -23,7 +23,10 @@ long sys_clone_process(struct syscall *call)
     uint64_t flags = call->args[0];
     if (flags == (CLONE_VM | CLONE_VFORK | SIGCHLD))
         return begin_child(call, call->args[1]);
-    host_log(LOG_WARNING, "clone: of new processes only vfork is supported (ENOSYS), not flags 0x%lx", flags);
+    if (!__atomic_exchange_n(&call->compartment->fork_logged, 1, __ATOMIC_RELAXED))
+        host_log(LOG_WARNING,
+                 "clone: fork (flags 0x%lx) is not supported (ENOSYS); programs that use vfork or posix_spawn run",
+                 flags);
     return -ENOSYS;
 }
 

@@ -112,6 +112,8 @@ struct thread {
     struct {
         uint64_t vector, error, address;
     } fault; /* the last one, as sigcontext shows it */
+    uint64_t repaired_rip, repaired_address; /* the last fault that memory_repair dealt with */
+    uint32_t repaired_after; /* compartment.vfork_count then */
 
     uint64_t signal_mask; /* what the program believes */
     uint64_t host_mask; /* what the host was told, see signal_sync_host_mask() */

@@ -3,13 +3,16 @@
 #include "usercopy.h"
 
 #include <asm/errno.h>
+#include <linux/mman.h>
 
 #include "memory.h"
 #include "thread.h"
 
 static int load(const void *address, size_t size)
 {
-    return memory_load(thread_self()->compartment, (uint64_t)address, size);
+    struct compartment *compartment = thread_self()->compartment;
+    int loaded = memory_load(compartment, (uint64_t)address, size);
+    return memory_repair(compartment, (uint64_t)address, size, PROT_READ) || loaded;
 }
 
 long copy_from_program(void *to, const void *from, size_t size)

@@ -76,7 +76,7 @@ long vfork_process(struct thread *self, const struct registers *child)
     if (self->is_vfork_child)
         return -EAGAIN; /* a child of the child would need a third part of the stack */
     spin_lock(&compartment->vfork_lock);
-    compartment->vfork_used = 1;
+    compartment->vfork_count++;
     state->parent = *self;
     state->parent_frame = self->frame;
     state->child_registers = *child;
@@ -90,6 +90,7 @@ long vfork_process(struct thread *self, const struct registers *child)
         ((volatile struct exchange *)self->exchange)->op = OCALL_VFORK;
         vfork_leave(frame_below(__builtin_frame_address(0)));
     }
+    compartment->vfork_count++;
     spin_unlock(&compartment->vfork_lock);
     return result;
 }

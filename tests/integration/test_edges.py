@@ -1,4 +1,4 @@
-"""Threads, signals and registers at their edges: the same inside as natively."""
+"""Threads, signals, registers and new processes at their edges: the same inside as natively."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ LIBRARIES = ("glibc-dynamic", "musl-static")
 CASES = {
     "thread_edges": ("cancel", "robust", "turns", "futex", "pingpong", "storm", "leader"),
     "signal_edges": ("queue", "nested", "altstack", "suspend", "bad-frame", "behind-call"),
+    "spawn": ("vfork", "ends", "signals", "spawn", "threads"),
     "registers": ("float", "cpuid", "flags", "rounding"),
 }
 
