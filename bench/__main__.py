@@ -1,4 +1,4 @@
-"""Run the benchmarks named as arguments, or all: python -m bench [attach|start|syscalls|work|runtime]..."""
+"""Run the benchmarks named as arguments, or all: python -m bench [attach|start|syscalls|work|runtime|shim]..."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from bench import attach, runtime, start, syscalls, work
+from bench import attach, runtime, shim, start, syscalls, work
 from bench.figures import Figure, Suite
 from bench.plot import write_plot
 from bench.spawn import build_timer
@@ -20,6 +20,7 @@ SUITES = {
     "syscalls": syscalls.run,
     "work": work.run,
     "runtime": runtime.run,
+    "shim": shim.run,
 }
 
 

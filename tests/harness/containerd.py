@@ -6,8 +6,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.harness.paths import CONTAINERD, CTR, RUNTIME
+from tests.harness.paths import BIN, CONTAINERD, CTR, RUNTIME, SYSTEM_PATH
 from tests.harness.process import Daemon, clean_environment
+
+STOCK_SHIM = "io.containerd.runc.v2"
+OWN_SHIM = "io.containerd.teemate.v2"
 
 CONFIG = """\
 version = 2
@@ -26,7 +29,8 @@ class Containerd:
         self.directory = directory
         self.socket = directory / "c.sock"
         self.runc_root = directory / "runc"
-        self._environment = dict(environment)
+        # our shim is found in PATH
+        self._environment = {**environment, "PATH": f"{BIN}:{SYSTEM_PATH}"}
         self.daemon: Daemon | None = None
 
     def start(self) -> None:
@@ -68,6 +72,27 @@ class Containerd:
             "--runtime=io.containerd.runc.v2",
             f"--runc-binary={runtime}",
             f"--runc-root={self.runc_root}",
+            *options,
+            image,
+            name,
+            *command,
+            timeout=timeout,
+        )
+
+    def run_with_shim(
+        self,
+        image: str,
+        name: str,
+        *command: str,
+        shim: str = OWN_SHIM,
+        options: Sequence[str] = (),
+        timeout: float = 120,
+    ) -> subprocess.CompletedProcess[str]:
+        """`ctr run --rm` (without --rm if detached) with a shim that brings its own OCI runtime."""
+        return self.ctr(
+            "run",
+            *(() if "--detach" in options else ("--rm",)),
+            f"--runtime={shim}",
             *options,
             image,
             name,
