@@ -11,8 +11,8 @@
 
 /* A NULL pointer goes to the host as NULL: the kernel knows whether the call allows it. */
 enum argument_kind {
-    ARGUMENT_VALUE = 0, /* plain number, or absent */
-    ARGUMENT_NOTHING, /* the kernel ignores it: the host gets 0 */
+    ARGUMENT_NOTHING = 0, /* absent, or the kernel ignores it: what the register holds is not the host's business */
+    ARGUMENT_VALUE, /* plain number */
     ARGUMENT_DESCRIPTOR, /* must not be one of the mate's; AT_FDCWD is fine */
     ARGUMENT_STRING, /* NUL-terminated, up to PATH_SIZE; a path whose last link is not followed */
     ARGUMENT_PATH, /* a path that is followed, unless args[count_index] & size; see proc_view.h */

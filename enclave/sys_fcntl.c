@@ -7,7 +7,7 @@
 
 #include "restart.h"
 
-enum fcntl_argument { FCNTL_UNKNOWN, FCNTL_VALUE, FCNTL_IN, FCNTL_OUT, FCNTL_INOUT, FCNTL_DESCRIPTOR };
+enum fcntl_argument { FCNTL_UNKNOWN, FCNTL_NOTHING, FCNTL_VALUE, FCNTL_IN, FCNTL_OUT, FCNTL_INOUT, FCNTL_DESCRIPTOR };
 
 struct fcntl_command {
     enum fcntl_argument argument;
@@ -21,20 +21,21 @@ static struct fcntl_command describe(uint64_t command)
     case F_DUPFD_CLOEXEC:
         return (struct fcntl_command){FCNTL_DESCRIPTOR, 0};
     case F_GETFD:
-    case F_SETFD:
     case F_GETFL:
+    case F_GETOWN:
+    case F_GETSIG:
+    case F_GETLEASE:
+    case F_GETPIPE_SZ:
+    case F_GET_SEALS:
+        return (struct fcntl_command){FCNTL_NOTHING, 0};
+    case F_SETFD:
     case F_SETFL:
     case F_SETOWN:
-    case F_GETOWN:
     case F_SETSIG:
-    case F_GETSIG:
     case F_SETLEASE:
-    case F_GETLEASE:
     case F_NOTIFY:
     case F_SETPIPE_SZ:
-    case F_GETPIPE_SZ:
     case F_ADD_SEALS:
-    case F_GET_SEALS:
         return (struct fcntl_command){FCNTL_VALUE, 0};
     case F_SETLK:
     case F_SETLKW:
@@ -74,6 +75,8 @@ long sys_fcntl(struct syscall *call)
             return -EFAULT;
     if (command.size)
         argument = (uint64_t)buffer;
+    else if (command.argument == FCNTL_NOTHING)
+        argument = 0; /* what the register holds is not the host's business */
 
     long result = host_syscall_interruptible(__NR_fcntl, call->args[0], call->args[1], argument, 0, 0, 0);
     if (result < 0)

@@ -21,10 +21,11 @@ struct ioctl_request {
 
 /* clang-format off */
 #define PLAIN(code) {.request = (code)}
+#define TAKES_NUMBER(code) {.request = (code), .argument = {.kind = ARGUMENT_VALUE}}
 #define READS(code, type) {.request = (code), .argument = {.kind = ARGUMENT_OUT, .size = sizeof(type)}}
 #define WRITES(code, type) {.request = (code), .argument = {.kind = ARGUMENT_IN, .size = sizeof(type)}}
 #define BOTH(code, type) {.request = (code), .argument = {.kind = ARGUMENT_INOUT, .size = sizeof(type)}}
-#define OPENS(code) {.request = (code), .result = RETURNS_DESCRIPTOR}
+#define OPENS(code) {.request = (code), .argument = {.kind = ARGUMENT_VALUE}, .result = RETURNS_DESCRIPTOR}
 /* clang-format on */
 
 static const struct ioctl_request requests[] = {
@@ -48,18 +49,18 @@ static const struct ioctl_request requests[] = {
     WRITES(TCSETA, struct termio),
     WRITES(TCSETAW, struct termio),
     WRITES(TCSETAF, struct termio),
-    PLAIN(TCSBRK),
-    PLAIN(TCSBRKP),
+    TAKES_NUMBER(TCSBRK),
+    TAKES_NUMBER(TCSBRKP),
     PLAIN(TIOCSBRK),
     PLAIN(TIOCCBRK),
-    PLAIN(TCXONC),
-    PLAIN(TCFLSH),
+    TAKES_NUMBER(TCXONC),
+    TAKES_NUMBER(TCFLSH),
     READS(TIOCGWINSZ, struct winsize),
     WRITES(TIOCSWINSZ, struct winsize),
     READS(TIOCGPGRP, int),
     WRITES(TIOCSPGRP, int),
     READS(TIOCGSID, int),
-    PLAIN(TIOCSCTTY),
+    TAKES_NUMBER(TIOCSCTTY),
     PLAIN(TIOCNOTTY),
     PLAIN(TIOCEXCL),
     PLAIN(TIOCNXCL),
@@ -125,7 +126,7 @@ static const struct ioctl_request *find(uint32_t request)
 static long clone_file(struct syscall *call)
 {
     static const struct signature signature = {
-        .arguments = {[0] = {.kind = ARGUMENT_DESCRIPTOR}, [2] = {.kind = ARGUMENT_DESCRIPTOR}},
+        .arguments = {{.kind = ARGUMENT_DESCRIPTOR}, {.kind = ARGUMENT_VALUE}, {.kind = ARGUMENT_DESCRIPTOR}},
     };
 
     return passthrough(call, &signature);
@@ -179,7 +180,7 @@ long sys_ioctl(struct syscall *call)
     struct signature signature = {
         .result = request->result == RETURNS_DESCRIPTOR ? RETURNS_DESCRIPTOR : RETURNS_VALUE,
         .blocking = RESTARTS, /* TCSETSW waits for output to drain, and so on */
-        .arguments = {[0] = {.kind = ARGUMENT_DESCRIPTOR}, [2] = request->argument},
+        .arguments = {{.kind = ARGUMENT_DESCRIPTOR}, {.kind = ARGUMENT_VALUE}, request->argument},
     };
     return passthrough(call, &signature);
 }

@@ -18,6 +18,8 @@ static long control(struct syscall *call, int index, uint8_t kind, uint16_t size
 {
     struct signature signature = {.result = RETURNS_VALUE};
 
+    for (int i = 0; i < index; i++)
+        signature.arguments[i] = (struct argument){.kind = ARGUMENT_VALUE};
     signature.arguments[index] = (struct argument){.kind = kind, .size = size};
     return passthrough(call, &signature);
 }

@@ -13,7 +13,7 @@
 /* A name in the program's memory, NUL-padded. */
 static long set_name(struct syscall *call)
 {
-    char name[TASK_NAME_SIZE];
+    char name[TASK_NAME_SIZE] = {0}; /* all of it goes to the host */
     long length = copy_string_from_program(name, (const char *)call->args[1], sizeof(name));
 
     if (length == -ENAMETOOLONG)
@@ -39,14 +39,34 @@ static long get_name(struct syscall *call)
 /* Options whose second argument points to an int that the kernel writes. */
 static long get_int(struct syscall *call)
 {
-    static const struct signature signature = {.arguments = {[1] = {.kind = ARGUMENT_OUT, .size = sizeof(int)}}};
+    static const struct signature signature = {
+        .arguments = {{.kind = ARGUMENT_VALUE}, {.kind = ARGUMENT_OUT, .size = sizeof(int)}},
+    };
 
     return passthrough(call, &signature);
 }
 
-static long pass_values(struct syscall *call)
+static long pass_value(struct syscall *call)
 {
-    static const struct signature signature = {.result = RETURNS_VALUE};
+    static const struct signature signature = {
+        .result = RETURNS_VALUE,
+        .arguments = {{.kind = ARGUMENT_VALUE}, {.kind = ARGUMENT_VALUE}},
+    };
+
+    return passthrough(call, &signature);
+}
+
+/* Options of which the kernel looks at all arguments, if only to insist that they are 0. */
+static long pass_all_values(struct syscall *call)
+{
+    static const struct signature signature = {
+        .result = RETURNS_VALUE,
+        .arguments = {{.kind = ARGUMENT_VALUE},
+                      {.kind = ARGUMENT_VALUE},
+                      {.kind = ARGUMENT_VALUE},
+                      {.kind = ARGUMENT_VALUE},
+                      {.kind = ARGUMENT_VALUE}},
+    };
 
     return passthrough(call, &signature);
 }
@@ -69,17 +89,18 @@ long sys_prctl(struct syscall *call)
     case PR_SET_TIMERSLACK:
     case PR_GET_TIMERSLACK:
     case PR_SET_CHILD_SUBREAPER:
-    case PR_GET_NO_NEW_PRIVS:
-    case PR_SET_NO_NEW_PRIVS:
     case PR_CAPBSET_READ:
     case PR_CAPBSET_DROP:
     case PR_GET_SECUREBITS:
     case PR_SET_SECUREBITS:
+    case PR_SET_PTRACER:
+        return pass_value(call);
+    case PR_GET_NO_NEW_PRIVS:
+    case PR_SET_NO_NEW_PRIVS:
     case PR_CAP_AMBIENT:
     case PR_SET_THP_DISABLE:
     case PR_GET_THP_DISABLE:
-    case PR_SET_PTRACER:
-        return pass_values(call);
+        return pass_all_values(call);
     case PR_GET_SECCOMP: /* a filter of the container's is not the program's */
         return 0;
     default:

@@ -168,7 +168,7 @@ long sys_rt_sigtimedwait(struct syscall *call)
     struct thread *self = call->thread;
     struct signal_info info;
     uint64_t set;
-    int64_t timeout[2];
+    int64_t timeout[2] = {0}; /* goes to the host in any case */
     if (call->args[3] != SIGNAL_SET_SIZE)
         return -EINVAL;
     if (copy_from_program(&set, (const void *)call->args[0], sizeof(set)) ||

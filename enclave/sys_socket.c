@@ -267,8 +267,11 @@ static int needs_program_memory(uint64_t level, uint64_t option)
 long sys_setsockopt(struct syscall *call)
 {
     static const struct signature signature = {
-        .arguments = {[0] = {.kind = ARGUMENT_DESCRIPTOR},
-                      [3] = {.kind = ARGUMENT_IN_ITEMS, .count_index = 4, .size = sizeof(char)}},
+        .arguments = {{.kind = ARGUMENT_DESCRIPTOR},
+                      {.kind = ARGUMENT_VALUE},
+                      {.kind = ARGUMENT_VALUE},
+                      {.kind = ARGUMENT_IN_ITEMS, .count_index = 4, .size = sizeof(char)},
+                      {.kind = ARGUMENT_VALUE}},
     };
 
     if (needs_program_memory(call->args[1], call->args[2]))

@@ -29,6 +29,8 @@ SOURCES = [
     "sys_ipc.c",
     "sys_message.c",
     "sys_poll.c",
+    "sys_prctl.c",
+    "sys_signal.c",
     "sys_socket.c",
     "sys_stat.c",
     "sys_time.c",

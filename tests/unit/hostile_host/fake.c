@@ -96,6 +96,17 @@ int signal_deliverable(const struct thread *self)
     return 0;
 }
 
+void signal_collect(struct thread *self)
+{
+    (void)self;
+}
+
+int signal_dequeue(struct thread *self, uint64_t set, struct signal_info *info)
+{
+    (void)self, (void)set, (void)info;
+    return 0;
+}
+
 void signal_set_temporary_mask(struct thread *self, uint64_t mask)
 {
     self->saved_mask = self->signal_mask;
