@@ -12,11 +12,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protos.containerd import task_events_pb2 as events_pb2
 from shim import events
 from shim.cgroup import Cgroup
+from shim.delegate import DelegateError
 from shim.events import Publisher
 from shim.process import Process, Status, Streams
 from shim.reaper import Exit, Reaper
 from shim.rootfs import unmount_rootfs
-from shim.runtime import DelegateError, Runtime
+from shim.runtime import Runtime
 from shim.ttrpc.status import Code, StatusError
 
 

@@ -9,7 +9,7 @@ from shim.address import Address, group_of
 from shim.invocation import Invocation
 from shim.options_file import read_options
 from shim.rootfs import unmount_rootfs
-from shim.runtime import Runtime
+from shim.runtime import context_of
 from teemate_runtime.oci import strict_json
 from teemate_runtime.oci.failure import Failure
 
@@ -19,17 +19,17 @@ KILLED = 137
 def remove(invocation: Invocation) -> bytes:
     """Kill and remove the container; containerd's DeleteResponse as bytes."""
     bundle = invocation.bundle
-    runtime = Runtime.from_options(
-        namespace=invocation.namespace, bundle=bundle, options=read_options(bundle), reaper=None
-    )
-    context = runtime.context
-    subprocess.run(
-        [context.delegate, *context.global_words(quiet=True), "delete", "--force", invocation.id],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,  # a container that never came to be is no error: what counts is that none is left
-    )
+    context = context_of(namespace=invocation.namespace, bundle=bundle, options=read_options(bundle))
+    # After an orderly Delete, the rule, the delegate knows nothing of it any more. runc and crun keep what they know in
+    # a directory named after the container.
+    if (Path(context.root or "/") / invocation.id).exists():
+        subprocess.run(
+            [context.delegate, *context.global_words(quiet=True), "delete", "--force", invocation.id],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,  # a container that never came to be is no error: what counts is that none is left
+        )
     unmount_rootfs(bundle / "rootfs")
     _remove_dead_socket(invocation)
     response = task_v2_pb2.DeleteResponse(pid=_init_pid(bundle), exit_status=KILLED)

@@ -99,7 +99,11 @@ def unmount_rootfs(target: Path) -> None:
 def mounts_below(target: Path) -> list[Path]:
     """Mount points at or below `target`, in the order of mounting."""
     points = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    name = os.fsencode(target.name)
+    for raw in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        if name not in raw:
+            continue  # most lines, on a host with many containers; a name with an escape in it is none of containerd's
+        line = os.fsdecode(raw)
         # proc(5): octal escapes for space, tab, newline and backslash.
         point = Path(line.split()[4].encode().decode("unicode_escape"))
         if point == target or target in point.parents:

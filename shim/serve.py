@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ctypes
+import gc
 import json
 import logging
 import os
@@ -75,6 +76,7 @@ def serve(invocation: Invocation, address: Address, listener: socket.socket) -> 
         format='time="%(asctime)s" level=%(levelname)s msg="%(message)s"',
         force=True,
     )
+    gc.enable()
     reaper.become_subreaper()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

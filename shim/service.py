@@ -14,12 +14,13 @@ from protos.containerd import runc_options_pb2, task_v2_pb2
 from protos.containerd import task_events_pb2 as events_pb2
 from shim import events
 from shim.container import Container, timestamp
+from shim.delegate import DelegateError
 from shim.events import Publisher
 from shim.options_file import write_options
 from shim.process import Process, Status, Streams
 from shim.reaper import Exit, Reaper
 from shim.rootfs import mount_rootfs, unmount_rootfs
-from shim.runtime import DelegateError, Runtime
+from shim.runtime import Runtime
 from shim.stdio import StdioError
 from shim.ttrpc.server import Method, Services
 from shim.ttrpc.status import Code, StatusError

@@ -69,13 +69,17 @@ class Connection:
             pass  # the daemon has ended it already
         self.socket.close()
 
-    def request(
+    # A call in two halves, so that a caller with other things to do may wait for the socket in between.
+
+    def ask_for_lease(
         self, *, pool: str, threads: int, memory: int, wait_ms: int, container: str, process: str
-    ) -> tuple[int, list[int]]:
-        """A lease's id and descriptors: the grant, those its mappings name, the lease channel."""
+    ) -> None:
         names = [name.encode() for name in (pool, container, process)]
-        body = _REQUEST.pack(threads, WAIT if wait_ms else 0, memory, wait_ms, 0, *names)
-        answer, descriptors = self._call(REQUEST, body)
+        self._send(REQUEST, _REQUEST.pack(threads, WAIT if wait_ms else 0, memory, wait_ms, 0, *names))
+
+    def receive_lease(self) -> tuple[int, list[int]]:
+        """A lease's id and descriptors: the grant, those its mappings name, the lease channel."""
+        answer, descriptors = self._receive(REQUEST)
         if len(answer) != _GRANTED.size or not descriptors:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -83,15 +87,23 @@ class Connection:
         return _GRANTED.unpack(answer)[0], descriptors
 
     def bind(self, lease_id: int, process_id: int) -> None:
-        self._call(BIND, _BIND.pack(lease_id, process_id, 0))
+        self._send(BIND, _BIND.pack(lease_id, process_id, 0))
+        self._receive(BIND)
 
-    def release(self, container: str) -> None:
-        self._call(RELEASE, container.encode())
+    def ask_to_release(self, container: str) -> None:
+        self._send(RELEASE, container.encode())
 
-    def _call(self, kind: int, body: bytes) -> tuple[bytes, list[int]]:
-        packet = _HEAD.pack(MAGIC, VERSION, kind, _HEAD.size + len(body), 0) + body
+    def receive_release(self) -> None:
+        self._receive(RELEASE)
+
+    def _send(self, kind: int, body: bytes) -> None:
         try:
-            self.socket.send(packet, _socket.MSG_NOSIGNAL)
+            self.socket.send(_HEAD.pack(MAGIC, VERSION, kind, _HEAD.size + len(body), 0) + body, _socket.MSG_NOSIGNAL)
+        except OSError as error:
+            raise Failure(f"no answer from {self._path}", cause=_reason(error), remedy=SEE_LOG) from None
+
+    def _receive(self, kind: int) -> tuple[bytes, list[int]]:
+        try:
             answer, controls, flags, _ = self.socket.recvmsg(
                 MESSAGE_MAX, _socket.CMSG_SPACE(4 * DESCRIPTORS_MAX), _socket.MSG_CMSG_CLOEXEC
             )

@@ -29,7 +29,8 @@ def _release(context: Context, name: str) -> None:
     try:
         connection = Connection(context.settings.attach_socket)
         try:
-            connection.release(name)
+            connection.ask_to_release(name)
+            connection.receive_release()
         finally:
             connection.close()
     except (Refused, Failure) as error:

@@ -26,25 +26,7 @@ class Lease:
 
     @classmethod
     def acquire(cls, attach_socket: str, wishes: Wishes, *, container: str, process: str = "") -> Lease:
-        if len(container) > _CONTAINER_MAX:
-            raise Failure(f"the container's name is longer than {_CONTAINER_MAX} bytes", remedy="use a shorter id")
-        connection = Connection(attach_socket, wait_ms=wishes.wait_ms)
-        try:
-            lease_id, descriptors = connection.request(
-                pool=wishes.pool,
-                threads=wishes.threads,
-                memory=wishes.memory,
-                wait_ms=wishes.wait_ms,
-                container=container,
-                process=process[:_PROCESS_MAX],
-            )
-        except Refused as refusal:
-            connection.close()
-            raise Failure(f"no lease for container {container}", cause=str(refusal)) from None
-        except BaseException:
-            connection.close()
-            raise
-        return cls(connection, lease_id, descriptors)
+        return Asked(attach_socket, wishes, container=container, process=process).receive()
 
     @property
     def size(self) -> int:
@@ -79,6 +61,40 @@ class Lease:
         for descriptor in self.descriptors:
             os.close(descriptor)
         self.descriptors = []
+
+
+class Asked:
+    """A lease that has been asked for. The answer can be waited for on the connection."""
+
+    __slots__ = ("_container", "connection")
+
+    def __init__(self, attach_socket: str, wishes: Wishes, *, container: str, process: str = "") -> None:
+        if len(container) > _CONTAINER_MAX:
+            raise Failure(f"the container's name is longer than {_CONTAINER_MAX} bytes", remedy="use a shorter id")
+        self._container = container
+        self.connection = Connection(attach_socket, wait_ms=wishes.wait_ms)
+        try:
+            self.connection.ask_for_lease(
+                pool=wishes.pool,
+                threads=wishes.threads,
+                memory=wishes.memory,
+                wait_ms=wishes.wait_ms,
+                container=container,
+                process=process[:_PROCESS_MAX],
+            )
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def receive(self) -> Lease:
+        try:
+            return Lease(self.connection, *self.connection.receive_lease())
+        except Refused as refusal:
+            self.connection.close()
+            raise Failure(f"no lease for container {self._container}", cause=str(refusal)) from None
+        except BaseException:
+            self.connection.close()
+            raise
 
 
 def container_name(root: str | None, container: str) -> str:

@@ -48,33 +48,55 @@ class Prepared:
                 self.lease.close()
 
 
+class Opened:
+    """A locked bundle that has been checked, and what it wants of a pool."""
+
+    __slots__ = ("_context", "_options", "_preserved", "bundle", "wishes")
+
+    def __init__(self, context: Context, options: Options) -> None:
+        self._context = context
+        self._options = options
+        self._preserved = preserved_descriptors(context, options)
+        self.bundle = Bundle(os.path.abspath(options.value("bundle") or "."))
+        try:
+            given = annotation.ours(self.bundle.config)
+            annotation.refuse_unknown(given)
+            spec.check(self.bundle.config)
+            seccomp.check(self.bundle.config)
+            self.wishes = annotation.wishes(given, settings=context.settings, pool_option=context.options.value("pool"))
+        except BaseException:
+            self.bundle.close()
+            raise
+
+    def edit(self, lease: Lease | None) -> Prepared:
+        """Put the mate in front. Takes the lease over; on failure it is back in its pool and the bundle is closed."""
+        try:
+            if lease:
+                spec.edit(
+                    self.bundle.config,
+                    mate=self._context.settings.mate,
+                    lease_descriptor=FIRST_DESCRIPTOR + self._preserved,
+                    pool=self.wishes.pool,
+                )
+            else:
+                spec.mark_unprotected(self.bundle.config)
+            self.bundle.replace_config()
+            return Prepared(self.bundle, lease, self._options, self._preserved)
+        except BaseException:
+            self.bundle.close()
+            if lease:
+                lease.close()
+            raise
+
+
 def prepare(context: Context, options: Options, container: str) -> Prepared:
-    preserved = preserved_descriptors(context, options)
-    bundle = Bundle(os.path.abspath(options.value("bundle") or "."))
-    lease = None
+    opened = Opened(context, options)
     try:
-        given = annotation.ours(bundle.config)
-        annotation.refuse_unknown(given)
-        spec.check(bundle.config)
-        seccomp.check(bundle.config)
-        wishes = annotation.wishes(given, settings=context.settings, pool_option=context.options.value("pool"))
-        lease = lease_or_leave(context, wishes, container=container)
-        if lease:
-            spec.edit(
-                bundle.config,
-                mate=context.settings.mate,
-                lease_descriptor=FIRST_DESCRIPTOR + preserved,
-                pool=wishes.pool,
-            )
-        else:
-            spec.mark_unprotected(bundle.config)
-        bundle.replace_config()
-        return Prepared(bundle, lease, options, preserved)
+        lease = lease_or_leave(context, opened.wishes, container=container)
     except BaseException:
-        bundle.close()
-        if lease:
-            lease.close()
+        opened.bundle.close()
         raise
+    return opened.edit(lease)
 
 
 def preserved_descriptors(context: Context, options: Options) -> int:
@@ -98,11 +120,16 @@ def lease_or_leave(context: Context, wishes: annotation.Wishes, *, container: st
     try:
         return Lease.acquire(context.settings.attach_socket, wishes, container=name, process=process)
     except Failure as failure:
-        if not context.settings.allow_unprotected:
-            raise
-        log.warning(
-            context.options,
-            f"container {name} runs UNPROTECTED, outside any enclave, since {context.settings.path} sets"
-            f" insecure__allow_unprotected: {failure}",
-        )
+        leave_or_raise(context, name, failure)
         return None
+
+
+def leave_or_raise(context: Context, name: str, failure: Failure) -> None:
+    """There is no lease: raise that, unless the operator allows to go without."""
+    if not context.settings.allow_unprotected:
+        raise failure
+    log.warning(
+        context.options,
+        f"container {name} runs UNPROTECTED, outside any enclave, since {context.settings.path} sets"
+        f" insecure__allow_unprotected: {failure}",
+    )

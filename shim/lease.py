@@ -1,0 +1,74 @@
+"""Leases for a shim: teemate_runtime's own calls of the host daemon, without keeping the other containers waiting."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+
+from shim.delegate import DelegateError
+from teemate_runtime.oci.annotation import Wishes
+from teemate_runtime.oci.attach import Connection, Refused
+from teemate_runtime.oci.context import Context
+from teemate_runtime.oci.failure import Failure
+from teemate_runtime.oci.lease import Asked, Lease, container_name
+from teemate_runtime.oci.prepare import leave_or_raise
+
+
+async def acquire(context: Context, wishes: Wishes, container: str, process: str = "") -> Lease:
+    """A lease that is not bound yet. Raises Failure."""
+    name = container_name(context.root, container)
+    asked = Asked(context.settings.attach_socket, wishes, container=name, process=process)
+    try:
+        await _answered(asked.connection)
+    except BaseException:
+        asked.connection.close()
+        raise
+    return asked.receive()
+
+
+async def acquire_or_leave(context: Context, wishes: Wishes, container: str) -> Lease | None:
+    """None only if there is no lease and the operator allows to run unprotected all the same."""
+    try:
+        return await acquire(context, wishes, container)
+    except Failure as failure:
+        leave_or_raise(context, container_name(context.root, container), failure)
+        return None
+
+
+def bind_exec(lease: Lease, pid: int) -> None:
+    """Bind to a running exec, and end one that cannot be bound. Raises DelegateError."""
+    try:
+        lease.bind(pid)
+    except Refused as refusal:
+        if refusal.code == errno.ESRCH:
+            return  # it has run and ended already
+        os.kill(pid, signal.SIGKILL)
+        raise DelegateError(f"the lease of an exec cannot be bound: {refusal}") from refusal
+
+
+async def release(context: Context, container: str) -> None:
+    """Wait until the container's leases have ended. They end with their processes in any case: errors do not matter."""
+    with contextlib.suppress(Refused, Failure):
+        connection = Connection(context.settings.attach_socket)
+        try:
+            connection.ask_to_release(container_name(context.root, container))
+            await _answered(connection)
+            connection.receive_release()
+        finally:
+            connection.close()
+
+
+async def _answered(connection: Connection) -> None:
+    """Wait until the daemon's answer can be read."""
+    loop = asyncio.get_running_loop()
+    descriptor = connection.socket.fileno()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        async with asyncio.timeout(connection.socket.gettimeout()):
+            await ready.wait()
+    except TimeoutError:
+        raise Failure("no answer from the host daemon", cause="time-out", remedy="see its log") from None
+    finally:
+        loop.remove_reader(descriptor)
