@@ -160,8 +160,9 @@ static int has_subleaves(uint32_t leaf)
     }
 }
 
-void program_cpuid(struct thread *self, struct registers *frame)
+void program_cpuid(struct registers *frame)
 {
+    struct thread *self = thread_self();
     struct cpuid_entry entry = {.leaf = frame->rax, .subleaf = frame->rcx};
     if (!has_subleaves(entry.leaf))
         entry.subleaf = 0;
@@ -179,5 +180,4 @@ void program_cpuid(struct thread *self, struct registers *frame)
     frame->rbx = entry.ebx;
     frame->rcx = entry.ecx;
     frame->rdx = entry.edx;
-    frame->rip += 2;
 }

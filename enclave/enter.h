@@ -22,14 +22,18 @@ _Noreturn void thread_reset(struct thread *self);
 
 /* fault.c: an exception of the program, on the LibOS stack. `frame` holds the program's registers. */
 void program_exception(struct registers *frame, uint64_t vector, uint64_t error, uint64_t address);
-/* patch.c: a system call at frame->rip - 2 came by #UD. May move frame->rip and frame->rcx to a trampoline. */
-void patch_site(struct thread *self, struct registers *frame);
+/*
+ * patch.c: an instruction of two bytes that ends at frame->rip came by #UD, and is about to be served: frame->rax is
+ * as before it. May move frame->rip, and for a system call frame->rcx, to a trampoline.
+ */
+enum patch_kind { PATCH_SYSCALL, PATCH_CPUID };
+void patch_site(struct thread *self, struct registers *frame, enum patch_kind kind);
 /* patch.c: where a system call that returns to this address is made again. */
 uint64_t patch_restart_address(const struct compartment *compartment, uint64_t return_address);
 /* patch.c: where a thread continues that was interrupted at this address, should it since have been patched. */
 uint64_t patch_forward_address(const struct compartment *compartment, uint64_t address);
 /* cpuid.c: CPUID is illegal in an enclave; answer from what the host says, within what the enclave may use. */
-void program_cpuid(struct thread *self, struct registers *frame);
+void program_cpuid(struct registers *frame);
 /* signal.c: entry.S saw thread->pending on the way back to the program. */
 void program_exit_pending(struct registers *frame);
 

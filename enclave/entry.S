@@ -6,6 +6,7 @@
  *   EENTER START --------> enclave_entry -> enclave_begin -> program_enter ---> runs
  *   EENTER OCALL_RETURN -> enclave_entry -> back in enclave_ocall               |
  *                 <------- enclave_ocall        syscall_enter <-----------------| jmp *%gs:8 (patched)
+ *                                               cpuid_enter <-------------------| jmp *%gs:136 (patched)
  *                                               frame_call <--------------------| #UD and faults, by exception.c
  *                                               program_resume ---------------->|
  *          host                      LibOS (CSSA = 1)
@@ -157,6 +158,8 @@ entry_begin:
     mov %rsp, THREAD_FRAME(%r8)
     lea syscall_enter(%rip), %rax
     mov %rax, THREAD_SYSCALL_ENTRY(%r8)
+    lea cpuid_enter(%rip), %rax
+    mov %rax, THREAD_CPUID_ENTRY(%r8)
     CLEAR_FLAGS
     xor %ecx, %ecx
     xgetbv
@@ -308,6 +311,42 @@ syscall_enter:
     mov %rsp, %rdi
     xor %ebp, %ebp
     call syscall_entry
+    jmp program_resume
+
+/* A patched CPUID: RBX = return address, which CPUID overwrites anyway. Nothing but RBX has changed. */
+    .globl cpuid_enter
+    .type cpuid_enter, @function
+cpuid_enter:
+    mov %rsp, %gs:THREAD_APP_RSP
+    mov %gs:THREAD_FRAME, %rsp
+    lea REGISTERS_SIZE(%rsp), %rsp
+    pushq %gs:THREAD_APP_RSP
+    push %rbx
+    pushfq
+    push %rax
+    push %rbp
+    push %rbx
+    push %rcx
+    push %rdx
+    push %rsi
+    push %rdi
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    movq $NO_SYSCALL, %gs:THREAD_SYSCALL_NUMBER
+    testl $(RFLAGS_DF | RFLAGS_AC), REGISTERS_RFLAGS(%rsp)
+    jz 1f
+    pushq $2
+    popfq
+1:
+    mov %rsp, %rdi
+    xor %ebp, %ebp
+    call program_cpuid
     jmp program_resume
 
 /* exception.c: the frame is filled; call RAX(RDI, RSI, RDX, RCX) and return to the program. */

@@ -106,14 +106,19 @@ static void page_fault(struct thread *self, struct registers *frame, uint64_t er
         signal_fault(self, frame, SIGSEGV, SEGV_ACCERR, address);
 }
 
+static void patch(struct thread *self, struct registers *frame, enum patch_kind kind)
+{
+    if (!(self->compartment->flags & START_NO_PATCH))
+        patch_site(self, frame, kind);
+}
+
 static void trapped_syscall(struct thread *self, struct registers *frame)
 {
     frame->rip += 2;
     frame->rcx = frame->rip;
     frame->r11 = frame->rflags;
     self->syscall_number = (int64_t)frame->rax;
-    if (!(self->compartment->flags & START_NO_PATCH))
-        patch_site(self, frame);
+    patch(self, frame, PATCH_SYSCALL);
     syscall_entry(frame);
 }
 
@@ -128,10 +133,12 @@ static int serve_instruction(struct thread *self, struct registers *frame)
         return 1;
     }
     if (opcode == OPCODE_CPUID) {
-        program_cpuid(self, frame);
+        frame->rip += 2;
+        patch(self, frame, PATCH_CPUID);
+        program_cpuid(frame);
         return 1;
     }
-    /* Another thread has patched the system call that trapped: execute the jump. */
+    /* Another thread has patched the instruction that trapped: execute the jump. */
     return (opcode & 0xff) == OPCODE_JUMP;
 }
 

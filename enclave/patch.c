@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lazy patching: a system call that came by #UD costs an AEX. Where it can be done safely, its site becomes a jump to a
- * trampoline, which carries the replaced instructions and jumps to syscall_enter.
+ * Lazy patching: a system call or CPUID that came by #UD costs an AEX. Where it can be done safely, its site becomes a
+ * jump to a trampoline, which carries the replaced instructions and jumps to syscall_enter or cpuid_enter.
  *
  *   before:  [carried]  lea SITE+2(%rip),%rcx  jmp *%gs:8
  *   after:   lea 1f(%rip),%rcx  jmp *%gs:8  1: [carried]  jmp WINDOW_END
  *
+ * That is a system call, which overwrites RCX. CPUID overwrites RBX, and its jump is *%gs:136.
  * No trampoline touches the stack, whose red zone is the program's. A trampoline starts with a record which says
  * where the replaced instructions went, for a thread that comes back into the middle of the window: the one
  * that trapped, and by sigreturn any context which a handler interrupted there (patch_forward_address).
@@ -18,7 +19,7 @@
 #include "string.h"
 #include "syscall.h"
 
-#define SYSCALL_SIZE 2
+#define SITE_SIZE 2 /* SYSCALL, CPUID */
 #define ENTRY_CALL_SIZE 15 /* lea, jmp */
 #define FETCH_BLOCK 16
 #define TRAMPOLINE_STRIDE 64
@@ -59,13 +60,14 @@ static int set_relative(uint8_t *at, uint64_t end, uint64_t target)
     return relative == distance;
 }
 
-/* lea target(%rip),%rcx; jmp *%gs:THREAD_SYSCALL_ENTRY */
-static int put_entry_call(uint8_t *at, uint64_t target)
+/* lea target(%rip),REGISTER; jmp *%gs:ENTRY */
+static int put_entry_call(uint8_t *at, uint64_t target, enum patch_kind kind)
 {
-    static const uint8_t template[ENTRY_CALL_SIZE] = {
-        0x48, 0x8d, 0x0d, 0, 0, 0, 0, 0x65, 0xff, 0x24, 0x25, THREAD_SYSCALL_ENTRY, 0, 0, 0,
+    static const uint8_t templates[][ENTRY_CALL_SIZE] = {
+        [PATCH_SYSCALL] = {0x48, 0x8d, 0x0d, 0, 0, 0, 0, 0x65, 0xff, 0x24, 0x25, THREAD_SYSCALL_ENTRY, 0, 0, 0},
+        [PATCH_CPUID] = {0x48, 0x8d, 0x1d, 0, 0, 0, 0, 0x65, 0xff, 0x24, 0x25, THREAD_CPUID_ENTRY, 0, 0, 0},
     };
-    memcpy(at, template, sizeof(template));
+    memcpy(at, templates[kind], ENTRY_CALL_SIZE);
     return set_relative(at + 3, (uint64_t)at + 7, target);
 }
 
@@ -77,21 +79,21 @@ static int put_jump(uint8_t *at, uint64_t address, uint64_t target)
 
 /* Fills the trampoline in place: nobody knows of it yet. */
 static int build(struct trampoline *trampoline, const struct patch_text *text, const struct patch_window *window,
-                 uint64_t site)
+                 uint64_t site, enum patch_kind kind)
 {
     uint64_t address = site - text->syscall + window->start;
     const uint8_t *replaced = text->bytes + window->start;
     *trampoline = (struct trampoline){.window = address, .window_size = (uint16_t)window->size};
     if (window->before) {
         memcpy(trampoline->code, replaced, window->size);
-        return put_entry_call(trampoline->code + window->size, site + SYSCALL_SIZE);
+        return put_entry_call(trampoline->code + window->size, site + SITE_SIZE, kind);
     }
-    uint32_t carried_size = window->size - SYSCALL_SIZE;
+    uint32_t carried_size = window->size - SITE_SIZE;
     uint8_t *carried = trampoline->code + ENTRY_CALL_SIZE;
     trampoline->carried = ENTRY_CALL_SIZE;
-    trampoline->first = SYSCALL_SIZE;
-    memcpy(carried, replaced + SYSCALL_SIZE, carried_size);
-    return put_entry_call(trampoline->code, (uint64_t)carried) &&
+    trampoline->first = SITE_SIZE;
+    memcpy(carried, replaced + SITE_SIZE, carried_size);
+    return put_entry_call(trampoline->code, (uint64_t)carried, kind) &&
            put_jump(carried + carried_size, (uint64_t)carried + carried_size, address + window->size);
 }
 
@@ -159,9 +161,9 @@ static int write_site(struct compartment *compartment, const struct patch_text *
     return done;
 }
 
-static int patch(struct compartment *compartment, struct registers *frame)
+static int patch(struct compartment *compartment, struct registers *frame, enum patch_kind kind)
 {
-    uint64_t site = frame->rip - SYSCALL_SIZE;
+    uint64_t site = frame->rip - SITE_SIZE;
     struct patch_text text;
     struct patch_window window;
     if (!read_text(compartment, site, &text) || !choose(compartment, &text, site, frame, &window))
@@ -169,12 +171,15 @@ static int patch(struct compartment *compartment, struct registers *frame)
     if (!compartment->trampoline_next)
         compartment->trampoline_next = trampolines_start(compartment);
     struct trampoline *trampoline = (struct trampoline *)compartment->trampoline_next;
-    if (!in_trampolines(compartment, (uint64_t)trampoline) || !build(trampoline, &text, &window, site) ||
+    if (!in_trampolines(compartment, (uint64_t)trampoline) || !build(trampoline, &text, &window, site, kind) ||
         !write_site(compartment, &text, &window, trampoline))
         return 0;
     compartment->trampoline_next += sizeof(*trampoline);
-    if (!window.before) /* where this call returns to is the middle of the window now */
-        frame->rip = frame->rcx = (uint64_t)trampoline->code + ENTRY_CALL_SIZE;
+    if (!window.before) { /* where this call returns to is the middle of the window now */
+        frame->rip = (uint64_t)trampoline->code + ENTRY_CALL_SIZE;
+        if (kind == PATCH_SYSCALL)
+            frame->rcx = frame->rip;
+    }
     return 1;
 }
 
@@ -204,24 +209,24 @@ static int is_hot(struct compartment *compartment, uint64_t site)
     return 0;
 }
 
-void patch_site(struct thread *self, struct registers *frame)
+void patch_site(struct thread *self, struct registers *frame, enum patch_kind kind)
 {
     struct compartment *compartment = self->compartment;
-    uint64_t site = frame->rip - SYSCALL_SIZE;
+    uint64_t site = frame->rip - SITE_SIZE;
     uint64_t *remembered = &compartment->unpatchable[(site >> 1) % PATCH_CACHE_SIZE];
-    if (is_left_alone(frame->rax) || __atomic_load_n(remembered, __ATOMIC_RELAXED) == site ||
+    if ((kind == PATCH_SYSCALL && is_left_alone(frame->rax)) || __atomic_load_n(remembered, __ATOMIC_RELAXED) == site ||
         !is_hot(compartment, site))
         return;
     if (!spin_trylock(&compartment->patch_lock))
         return; /* another thread is at it: this site's turn comes with its next trap */
-    if (!patch(compartment, frame))
+    if (!patch(compartment, frame, kind))
         __atomic_store_n(remembered, site, __ATOMIC_RELAXED);
     spin_unlock(&compartment->patch_lock);
 }
 
 uint64_t patch_restart_address(const struct compartment *compartment, uint64_t return_address)
 {
-    return return_address - (in_trampolines(compartment, return_address) ? ENTRY_CALL_SIZE : SYSCALL_SIZE);
+    return return_address - (in_trampolines(compartment, return_address) ? ENTRY_CALL_SIZE : SITE_SIZE);
 }
 
 uint64_t patch_forward_address(const struct compartment *compartment, uint64_t address)

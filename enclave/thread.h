@@ -22,6 +22,7 @@
 #define THREAD_STATE 116
 #define THREAD_SYSCALL_NUMBER 120
 #define THREAD_XFRM 128
+#define THREAD_CPUID_ENTRY 136 /* patched sites: jmp *%gs:136 */
 
 /*
  * The top of a thread's LibOS stack, offsets in the thread block: the XSAVE area that keeps the program's
@@ -98,6 +99,7 @@ struct thread {
     uint32_t state; /* enum thread_state, under compartment.thread_lock */
     int64_t syscall_number; /* of the call whose result `frame` holds, or NO_SYSCALL */
     uint64_t xfrm; /* extended state components to save and clear */
+    uint64_t cpuid_entry;
 
     struct compartment *compartment;
     char *host_buffer; /* checked to lie outside ELRANGE, HOST_BUFFER_SIZE bytes */
@@ -143,6 +145,7 @@ SELF_OFFSET(pending, THREAD_PENDING);
 SELF_OFFSET(state, THREAD_STATE);
 SELF_OFFSET(syscall_number, THREAD_SYSCALL_NUMBER);
 SELF_OFFSET(xfrm, THREAD_XFRM);
+SELF_OFFSET(cpuid_entry, THREAD_CPUID_ENTRY);
 SELF_OFFSET(exc_host_rsp, THREAD_EXC_HOST_RSP);
 SELF_OFFSET(host_rsp, THREAD_HOST_RSP);
 SELF_OFFSET(host_rbp, THREAD_HOST_RBP);

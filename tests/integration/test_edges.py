@@ -12,7 +12,7 @@ CASES = {
     "thread_edges": ("cancel", "robust", "turns", "futex", "pingpong", "storm", "leader"),
     "signal_edges": ("queue", "nested", "altstack", "suspend", "bad-frame", "behind-call"),
     "spawn": ("vfork", "ends", "signals", "spawn", "threads"),
-    "registers": ("float", "cpuid", "flags", "rounding"),
+    "registers": ("float", "cpuid", "flags", "rounding", "vectors"),
 }
 
 

@@ -66,6 +66,7 @@ static int case_cpuid(void)
     uint64_t flags;
     __cpuid(0, a, b, c, d);
     printf("%.4s%.4s%.4s\n", (char *)&b, (char *)&d, (char *)&c);
+    unsigned vendor = b;
     __asm__ volatile("stc; mov $1, %%eax; xor %%ecx, %%ecx; stc; cpuid; pushfq; pop %0"
                      : "=r"(flags)::"eax", "ebx", "ecx", "edx");
     printf("carry kept %d\n", (int)(flags & 1));
@@ -73,6 +74,19 @@ static int case_cpuid(void)
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     __cpuid_count(0xd, 0, a, b, c, d);
     printf("XCR0 has what CPUID says %d\n", (low & a) == a);
+
+    /* One site again and again, as in a loop over the caches */
+    int wrong = 0;
+    for (uint64_t round = 0; round < 50; round++) {
+        uint64_t before, after, r10, r11;
+        __asm__ volatile("mov %[round], %%r10; mov %[round], %%r11; cmp $7, %[round]; pushfq; pop %[before]\n"
+                         "mov $0, %%eax; cpuid; pushfq; pop %[after]; mov %%r10, %[r10]; mov %%r11, %[r11]"
+                         : [before] "=&r"(before), [after] "=&r"(after), [r10] "=&r"(r10), [r11] "=&r"(r11), "=&b"(b)
+                         : [round] "r"(round)
+                         : "rax", "rcx", "rdx", "r10", "r11", "cc", "memory");
+        wrong += before != after || r10 != round || r11 != round || b != vendor;
+    }
+    printf("wrong after many %d\n", wrong);
     return 0;
 }
 
@@ -108,14 +122,59 @@ static int case_rounding(void)
     return 0;
 }
 
+/* Every vector register, a mask register, the x87 stack and the control words, each time with other values. */
+#define VECTOR_SIZE 64
+static int case_vectors(void)
+{
+    static unsigned char set[32][VECTOR_SIZE], got[32][VECTOR_SIZE];
+    int wide = __builtin_cpu_supports("avx512bw"), wrong = 0;
+    for (int round = 0; round < 40; round++) {
+        int use_x87 = round & 1, use_vectors = round & 2;
+        for (unsigned i = 0; i < sizeof(set); i++)
+            set[i / VECTOR_SIZE][i % VECTOR_SIZE] = (unsigned char)(round * 7 + i * 13 + i / VECTOR_SIZE);
+        long double sum = 0.1L * round, sum_after = sum;
+        uint64_t mask = 0x123456789abcdef0UL + (unsigned)round, mask_after = mask;
+        uint32_t control = 0x1f80 | (round & 4 ? 0x6000 : 0), control_after;
+        __asm__ volatile("ldmxcsr %0" ::"m"(control));
+        if (use_x87)
+            __asm__ volatile("fldt %0" ::"m"(sum));
+        if (use_vectors && wide) {
+#define LOAD(n) "vmovdqu64 " #n "*64(%1), %%zmm" #n "\n"
+#define STORE(n) "vmovdqu64 %%zmm" #n ", " #n "*64(%2)\n"
+#define EACH(what)                                                                                                     \
+    what(0) what(1) what(2) what(3) what(4) what(5) what(6) what(7) what(8) what(9) what(10) what(11) what(12)         \
+        what(13) what(14) what(15) what(16) what(17) what(18) what(19) what(20) what(21) what(22) what(23) what(24)    \
+            what(25) what(26) what(27) what(28) what(29) what(30) what(31)
+            __asm__ volatile(EACH(LOAD) "kmovq %3, %%k5\n mov $110, %%eax\n syscall\n" EACH(STORE) "kmovq %%k5, %0"
+                             : "=&r"(mask_after)
+                             : "r"(set), "r"(got), "r"(mask)
+                             : "rax", "rcx", "r11", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+                               "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+            wrong += memcmp(set, got, sizeof(set)) != 0 || mask != mask_after;
+        } else if (use_vectors) {
+            __asm__ volatile("movdqu (%0), %%xmm0; movdqu 64(%0), %%xmm15; mov $110, %%eax; syscall\n"
+                             "movdqu %%xmm0, (%1); movdqu %%xmm15, 64(%1)" ::"r"(set),
+                             "r"(got)
+                             : "rax", "rcx", "r11", "xmm0", "xmm15", "memory");
+            wrong += memcmp(set, got, 16) != 0 || memcmp(set[1], got[1], 16) != 0;
+        } else {
+            getppid();
+        }
+        if (use_x87)
+            __asm__ volatile("fstpt %0" : "=m"(sum_after));
+        __asm__ volatile("stmxcsr %0" : "=m"(control_after));
+        wrong += sum != sum_after || (control & ~0x3fu) != (control_after & ~0x3fu);
+    }
+    printf("vectors wrong %d\n", wrong);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
 } cases[] = {
-    {"float", case_float},
-    {"cpuid", case_cpuid},
-    {"flags", case_flags},
-    {"rounding", case_rounding},
+    {"float", case_float},       {"cpuid", case_cpuid},     {"flags", case_flags},
+    {"rounding", case_rounding}, {"vectors", case_vectors},
 };
 
 int main(int argc, char **argv)
