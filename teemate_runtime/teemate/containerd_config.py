@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from teemate_runtime.teemate.errors import CommandError
 
 NAME = "teemate"
+SHIM_TYPE = "io.containerd.teemate.v2"
 BEGIN = "# BEGIN teemate: written by `teemate configure containerd`\n"
 END = "# END teemate\n"
 _BLOCK = re.compile(r"\n?" + re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
@@ -21,8 +23,15 @@ _BLOCK = re.compile(r"\n?" + re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTAL
 _PLUGIN = {2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime"}
 
 
-def with_runtime(text: str, *, file: Path, program: Path, new_version: int) -> str:
-    """`new_version`: of the file, if there is none yet."""
+class Through(StrEnum):
+    """What containerd calls: our own shim, or its own shim, which calls teemate-runtime."""
+
+    SHIM = "shim"
+    RUNTIME = "runtime"
+
+
+def with_runtime(text: str, *, file: Path, through: Through, program: Path, new_version: int) -> str:
+    """`program` is the shim or the runtime, as `through` says; `new_version`: of the file, if there is none yet."""
     base = without_runtime(text, file=file) or f"version = {new_version}\n"
     config = _parse(base, file)
     version = config.get("version", 1)
@@ -39,7 +48,7 @@ def with_runtime(text: str, *, file: Path, program: Path, new_version: int) -> s
             f"{file} has a runtime {NAME} that this command did not write", remedy="remove it, or edit it by hand"
         )
     systemd = runtimes.get("runc", {}).get("options", {}).get("SystemdCgroup", False)
-    result = base.rstrip("\n") + "\n\n" + _block(plugin, program=program, systemd=systemd is True)
+    result = base.rstrip("\n") + "\n\n" + _block(plugin, through=through, program=program, systemd=systemd is True)
     try:
         extended = tomllib.loads(result)
     except tomllib.TOMLDecodeError as error:
@@ -54,18 +63,20 @@ def without_runtime(text: str, *, file: Path) -> str:
     return _BLOCK.sub("", text)
 
 
-def _block(plugin: str, *, program: Path, systemd: bool) -> str:
+def _block(plugin: str, *, through: Through, program: Path, systemd: bool) -> str:
     table = f'plugins."{plugin}".containerd.runtimes.{NAME}'
-    return (
-        f"{BEGIN}[{table}]\n"
-        '  runtime_type = "io.containerd.runc.v2"\n'
-        '  pod_annotations = ["io.teemate.*"]\n'
-        '  container_annotations = ["io.teemate.*"]\n'
-        f"  [{table}.options]\n"
-        f"    BinaryName = {_quoted(str(program))}\n"
-        f"    SystemdCgroup = {'true' if systemd else 'false'}\n"
-        f"{END}"
-    )
+    annotations = '  pod_annotations = ["io.teemate.*"]\n  container_annotations = ["io.teemate.*"]\n'
+    if through is Through.SHIM:
+        # The shim tells systemd's cgroups by the form of their path: there is no SystemdCgroup to set.
+        runtime = f'  runtime_type = "{SHIM_TYPE}"\n  runtime_path = {_quoted(str(program))}\n{annotations}'
+    else:
+        runtime = (
+            f'  runtime_type = "io.containerd.runc.v2"\n{annotations}'
+            f"  [{table}.options]\n"
+            f"    BinaryName = {_quoted(str(program))}\n"
+            f"    SystemdCgroup = {'true' if systemd else 'false'}\n"
+        )
+    return f"{BEGIN}[{table}]\n{runtime}{END}"
 
 
 def _quoted(text: str) -> str:

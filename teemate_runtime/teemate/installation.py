@@ -11,10 +11,19 @@ from teemate_runtime.teemate.errors import CommandError
 
 def runtime_program() -> Path:
     """teemate-runtime: beside this command, else in PATH."""
-    beside = Path(sys.argv[0]).absolute().parent / "teemate-runtime"
-    found = str(beside) if beside.is_file() else shutil.which("teemate-runtime")
+    return _program("teemate-runtime", option="--runtime")
+
+
+def shim_program() -> Path:
+    """containerd-shim-teemate-v2: beside this command, else in PATH."""
+    return _program("containerd-shim-teemate-v2", option="--shim")
+
+
+def _program(name: str, *, option: str) -> Path:
+    beside = Path(sys.argv[0]).absolute().parent / name
+    found = str(beside) if beside.is_file() else shutil.which(name)
     if not found:
-        raise CommandError("teemate-runtime not found", remedy="run `make build`, or name it with --runtime PATH")
+        raise CommandError(f"{name} not found", remedy=f"run `make build`, or name it with {option} PATH")
     return Path(found)
 
 

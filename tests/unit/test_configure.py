@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
+from teemate_runtime.teemate import containerd_config
 from teemate_runtime.teemate.__main__ import command
 from tests.harness.paths import ROOT
 
 PROGRAM = Path("/opt/teemate/bin/teemate-runtime")
+SHIM = Path("/opt/teemate/bin/containerd-shim-teemate-v2")
+PROGRAMS = {"docker": PROGRAM, "containerd": SHIM}
 # As Debian's containerd writes it, shortened.
 TOML_2 = """\
 # the machine's own remark
@@ -33,8 +37,8 @@ TOML_3 = "version = 3\n[plugins.'io.containerd.cri.v1.runtime']\n  enable_cdi = 
 
 def configure(manager: str, file: Path, *words: str) -> Result:
     arguments = ["configure", manager, "--config", str(file)]
-    if "--remove" not in words:
-        arguments += ["--runtime", str(PROGRAM)]
+    if "--remove" not in words and "--runtime" not in words:
+        arguments += ["--shim", str(SHIM)] if manager == "containerd" else ["--runtime", str(PROGRAM)]
     return CliRunner().invoke(command, [*arguments, *words])
 
 
@@ -81,7 +85,7 @@ def test_twice_is_once_and_remove_undoes(tmp_path: Path, manager: str, old: str)
 def test_dry_run_shows_and_changes_nothing(tmp_path: Path, manager: str) -> None:
     file = tmp_path / "missing" / "config"
     done = configure(manager, file, "--dry-run")
-    assert done.exit_code == 0 and str(PROGRAM) in done.output and f"+++ {file} (changed)" in done.output
+    assert done.exit_code == 0 and str(PROGRAMS[manager]) in done.output and f"+++ {file} (changed)" in done.output
     assert not file.parent.exists()
 
 
@@ -89,7 +93,7 @@ def test_dry_run_shows_and_changes_nothing(tmp_path: Path, manager: str) -> None
 def test_a_missing_file_is_made(tmp_path: Path, manager: str) -> None:
     file = tmp_path / "new" / "config"
     assert configure(manager, file).exit_code == 0
-    assert str(PROGRAM) in file.read_text() and not backups(file)
+    assert str(PROGRAMS[manager]) in file.read_text() and not backups(file)
 
 
 @pytest.mark.parametrize(
@@ -100,14 +104,31 @@ def test_containerd_gets_its_runtime(tmp_path: Path, text: str, plugin: str, sys
     file = tmp_path / "config.toml"
     file.write_text(text)
     assert configure("containerd", file).exit_code == 0
-    assert file.read_text().startswith(text)
-    runtime = tomllib.loads(file.read_text())["plugins"][plugin]["containerd"]["runtimes"]["teemate"]
-    assert runtime == {
-        "runtime_type": "io.containerd.runc.v2",
-        "pod_annotations": ["io.teemate.*"],
-        "container_annotations": ["io.teemate.*"],
-        "options": {"BinaryName": str(PROGRAM), "SystemdCgroup": systemd},
+    annotations = {"pod_annotations": ["io.teemate.*"], "container_annotations": ["io.teemate.*"]}
+    assert entered(file, text, plugin) == {
+        "runtime_type": "io.containerd.teemate.v2",
+        "runtime_path": str(SHIM),
+        **annotations,
     }
+    assert configure("containerd", file, "--through", "runtime", "--runtime", str(PROGRAM)).exit_code == 0
+    assert entered(file, text, plugin) == {
+        "runtime_type": "io.containerd.runc.v2",
+        "options": {"BinaryName": str(PROGRAM), "SystemdCgroup": systemd},
+        **annotations,
+    }
+
+
+def entered(file: Path, before: str, plugin: str) -> dict[str, Any]:
+    """The handler in the file, of which the rest is still `before`."""
+    assert file.read_text().startswith(before)
+    runtime: dict[str, Any] = tomllib.loads(file.read_text())["plugins"][plugin]["containerd"]["runtimes"]["teemate"]
+    return runtime
+
+
+@pytest.mark.parametrize("words", [["--through", "runtime", "--shim", "/x"], ["--runtime", "/x"]])
+def test_a_program_that_would_not_be_called(tmp_path: Path, words: list[str]) -> None:
+    done = CliRunner().invoke(command, ["configure", "containerd", "--config", str(tmp_path / "c"), *words])
+    assert done.exit_code == 2 and "is for --through" in done.output
 
 
 OWN = '[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.teemate]\nruntime_type = "x"\n'
@@ -150,16 +171,31 @@ def test_disabled_cri_is_pointed_out(tmp_path: Path) -> None:
     assert "disables the CRI plug-in" in configure("containerd", file).output
 
 
-def test_shipped_examples_are_what_this_command_writes(tmp_path: Path) -> None:
-    program = "/usr/bin/teemate-runtime"
-    for manager, shipped, words in (
-        ("docker", "docker-daemon.json", ["--pool=dedicated"]),
-        ("containerd", "containerd-config-1.6.toml", []),
-    ):
-        file = tmp_path / manager
-        if manager == "containerd":
-            file.write_text("version = 2\n")
-        arguments = ["configure", manager, "--config", str(file), "--runtime", program, *words]
-        assert CliRunner().invoke(command, arguments).exit_code == 0
-        parse = json.loads if manager == "docker" else tomllib.loads
-        assert parse(file.read_text()) == parse((ROOT / "configs" / shipped).read_text())
+@pytest.mark.parametrize(
+    ("manager", "shipped", "empty", "words"),
+    [
+        ("docker", "docker-daemon.json", "", ["--runtime=/usr/bin/teemate-runtime", "--pool=dedicated"]),
+        (
+            "containerd",
+            "containerd-config-1.6.toml",
+            "version = 2\n",
+            ["--through=runtime", "--runtime=/usr/bin/teemate-runtime"],
+        ),
+        ("containerd", "containerd-config-1.6-shim.toml", "version = 2\n", [f"--shim=/usr/bin/{SHIM.name}"]),
+        ("containerd", "containerd-config-2.toml", "version = 3\n", [f"--shim=/usr/bin/{SHIM.name}"]),
+    ],
+)
+def test_shipped_examples_are_what_this_command_writes(
+    tmp_path: Path, manager: str, shipped: str, empty: str, words: list[str]
+) -> None:
+    file = tmp_path / "config"
+    file.write_text(empty)
+    arguments = ["configure", manager, "--config", str(file), *words]
+    assert CliRunner().invoke(command, arguments).exit_code == 0
+    parse = json.loads if manager == "docker" else tomllib.loads
+    assert parse(file.read_text()) == parse((ROOT / "configs" / shipped).read_text())
+
+
+def test_the_runtime_class_names_the_handler() -> None:
+    (document,) = yaml.safe_load_all((ROOT / "configs" / "runtimeclass.yaml").read_text())
+    assert document["kind"] == "RuntimeClass" and document["handler"] == containerd_config.NAME
