@@ -48,7 +48,11 @@ def with_runtime(text: str, *, file: Path, through: Through, program: Path, new_
             f"{file} has a runtime {NAME} that this command did not write", remedy="remove it, or edit it by hand"
         )
     systemd = runtimes.get("runc", {}).get("options", {}).get("SystemdCgroup", False)
-    result = base.rstrip("\n") + "\n\n" + _block(plugin, through=through, program=program, systemd=systemd is True)
+    block = _handler(plugin, through=through, program=program, systemd=systemd is True)
+    if "runc" not in runtimes:
+        # The first handler in the file replaces containerd's built-in one, without which the CRI plug-in does not load.
+        block = f'[{_table(plugin, "runc")}]\n  runtime_type = "io.containerd.runc.v2"\n{block}'
+    result = base.rstrip("\n") + f"\n\n{BEGIN}{block}{END}"
     try:
         extended = tomllib.loads(result)
     except tomllib.TOMLDecodeError as error:
@@ -63,8 +67,12 @@ def without_runtime(text: str, *, file: Path) -> str:
     return _BLOCK.sub("", text)
 
 
-def _block(plugin: str, *, through: Through, program: Path, systemd: bool) -> str:
-    table = f'plugins."{plugin}".containerd.runtimes.{NAME}'
+def _table(plugin: str, handler: str) -> str:
+    return f'plugins."{plugin}".containerd.runtimes.{handler}'
+
+
+def _handler(plugin: str, *, through: Through, program: Path, systemd: bool) -> str:
+    table = _table(plugin, NAME)
     annotations = '  pod_annotations = ["io.teemate.*"]\n  container_annotations = ["io.teemate.*"]\n'
     if through is Through.SHIM:
         # The shim tells systemd's cgroups by the form of their path: there is no SystemdCgroup to set.
@@ -76,7 +84,7 @@ def _block(plugin: str, *, through: Through, program: Path, systemd: bool) -> st
             f"    BinaryName = {_quoted(str(program))}\n"
             f"    SystemdCgroup = {'true' if systemd else 'false'}\n"
         )
-    return f"{BEGIN}[{table}]\n{runtime}{END}"
+    return f"[{table}]\n{runtime}"
 
 
 def _quoted(text: str) -> str:

@@ -118,6 +118,15 @@ def test_containerd_gets_its_runtime(tmp_path: Path, text: str, plugin: str, sys
     }
 
 
+@pytest.mark.parametrize("text", [TOML_2, TOML_3])
+def test_the_built_in_handler_is_not_lost(tmp_path: Path, text: str) -> None:
+    """containerd forgets it when the file has a handler; then its CRI plug-in does not load."""
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    assert configure("containerd", file).exit_code == 0
+    assert file.read_text().count(".runtimes.runc]") == 1
+
+
 def entered(file: Path, before: str, plugin: str) -> dict[str, Any]:
     """The handler in the file, of which the rest is still `before`."""
     assert file.read_text().startswith(before)
