@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.paths import BIN, CONTAINERD, CTR, RUNTIME, SYSTEM_PATH
@@ -24,22 +25,36 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 """
 
 
+@dataclass(frozen=True)
+class Programs:
+    """One version of containerd: the daemon, its client, and the directories where it finds its shim and runc."""
+
+    containerd: Path = CONTAINERD
+    ctr: Path = CTR
+    path: str = SYSTEM_PATH
+
+
 class Containerd:
-    def __init__(self, *, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, *, directory: Path, environment: Mapping[str, str], programs: Programs | None = None) -> None:
         self.directory = directory
         self.socket = directory / "c.sock"
         self.runc_root = directory / "runc"
+        self.programs = programs or Programs()
         # our shim is found in PATH
-        self._environment = {**environment, "PATH": f"{BIN}:{SYSTEM_PATH}"}
+        self._environment = {**environment, "PATH": f"{BIN}:{self.programs.path}"}
         self.daemon: Daemon | None = None
+
+    def configuration(self) -> str:
+        """The text of config.toml."""
+        return CONFIG.format(directory=self.directory, socket=self.socket)
 
     def start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "config.toml"
-        config.write_text(CONFIG.format(directory=self.directory, socket=self.socket))
+        config.write_text(self.configuration())
         self.daemon = Daemon(
             name="containerd",
-            argv=[CONTAINERD, "--config", config],
+            argv=[self.programs.containerd, "--config", config],
             log=self.directory / "containerd.log",
             environment=self._environment,
         )
@@ -47,7 +62,7 @@ class Containerd:
 
     def ctr(self, *words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [CTR, "--address", str(self.socket), *[str(word) for word in words]],
+            [self.programs.ctr, "--address", str(self.socket), *[str(word) for word in words]],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

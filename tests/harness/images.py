@@ -84,6 +84,10 @@ def _python(fs: RootFs) -> None:
     fs.file(Path("/usr/lib/ssl/openssl.cnf"), "/usr/lib/ssl/openssl.cnf")
 
 
+def _pause(fs: RootFs) -> None:
+    fs.copy(program("pause", "musl-static"), "/pause")
+
+
 RECIPES: dict[str, Callable[[RootFs], None]] = {
     "programs": _programs,
     "busybox": _busybox,
@@ -91,7 +95,10 @@ RECIPES: dict[str, Callable[[RootFs], None]] = {
     "sqlite": _sqlite,
     "perl": _perl,
     "python": _python,
+    "pause": _pause,
 }
+# What an image runs when no command is given; only a pod's first container is started like that.
+ENTRY_POINTS = {"pause": ["/pause"]}
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ def image(name: str) -> Image:
         for old in IMAGES.glob(f"{name}-*.tar"):
             old.unlink()
         partial = archive.with_suffix(".partial")
-        _write_archive(partial, reference=reference, layer=fs.layer())
+        _write_archive(partial, reference=reference, layer=fs.layer(), entry_point=ENTRY_POINTS.get(name, []))
         partial.rename(archive)
     return Image(name=reference, archive=archive)
 
@@ -151,13 +158,17 @@ def unpack(made: Image, directory: Path) -> None:
         subprocess.run(["tar", "-x", "-C", str(directory)], input=layer.read(), check=True, env=clean_environment())
 
 
-def _write_archive(path: Path, *, reference: str, layer: bytes) -> None:
+def _write_archive(path: Path, *, reference: str, layer: bytes, entry_point: list[str]) -> None:
     digest = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], "WorkingDir": "/"},
+            "config": {
+                "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+                "WorkingDir": "/",
+                **({"Entrypoint": entry_point} if entry_point else {}),
+            },
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
         }
     ).encode()

@@ -31,7 +31,7 @@ def holdings(stack: Stack) -> Holdings:
         descriptors=descriptors.count,
         memfd_bytes=descriptors.memfd_bytes,
         leases=len(stack.hostd.leases()),
-        containers=len(stack.docker.containers()),
+        containers=len(stack.docker.containers()) if stack.docker.daemon else 0,
     )
 
 

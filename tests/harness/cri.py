@@ -1,0 +1,249 @@
+"""A private containerd with its CRI plug-in, and a client that does to it what a kubelet does."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from protos import cri_pb2 as pb
+from protos import cri_pb2_grpc
+from tests.harness.containerd import Containerd, Programs
+from tests.harness.images import image
+from tests.harness.paths import TEEMATE
+from tests.harness.process import HarnessError, clean_environment
+
+NAMESPACE = "k8s.io"
+CALL_SECONDS = 120
+# Pods use the host's network: no CNI plug-in is needed.
+NAMESPACES = pb.NamespaceOption(network=pb.NODE, pid=pb.CONTAINER, ipc=pb.POD)
+
+# No oom_score_adj below the test's own: a container within a container may not lower it.
+CONFIG_2 = """\
+version = 2
+root = "{directory}/root"
+state = "{directory}/state"
+disabled_plugins = ["io.containerd.internal.v1.opt"]
+[grpc]
+  address = "{socket}"
+[debug]
+  level = "info"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  restrict_oom_score_adj = true
+  disable_tcp_service = true
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{directory}/cni"
+    conf_dir = "{directory}/cni"
+"""
+CONFIG_3 = """\
+version = 3
+root = "{directory}/root"
+state = "{directory}/state"
+disabled_plugins = ["io.containerd.internal.v1.opt"]
+[grpc]
+  address = "{socket}"
+[debug]
+  level = "info"
+[plugins."io.containerd.nri.v1.nri"]
+  disable = true
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "{pause}"
+[plugins."io.containerd.cri.v1.runtime"]
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.cri.v1.runtime".cni]
+    bin_dirs = ["{directory}/cni"]
+    conf_dir = "{directory}/cni"
+"""
+
+
+class CriContainerd(Containerd):
+    """The handler `teemate` is entered by `teemate configure containerd`, as an operator would do it."""
+
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        environment: Mapping[str, str],
+        programs: Programs | None = None,
+        config_version: int = 2,
+    ) -> None:
+        super().__init__(directory=directory, environment=environment, programs=programs)
+        self._config_version = config_version
+        self._imported: set[str] = set()
+
+    def configuration(self) -> str:
+        template = CONFIG_3 if self._config_version == 3 else CONFIG_2
+        file = self.directory / "base.toml"
+        file.write_text(template.format(directory=self.directory, socket=self.socket, pause=image("pause").name))
+        done = subprocess.run(
+            [TEEMATE, "configure", "containerd", "--config", file],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=clean_environment(),
+        )
+        if done.returncode:
+            raise HarnessError(f"teemate configure containerd: {done.stdout}{done.stderr}")
+        return file.read_text()
+
+    def start(self) -> None:
+        super().start()
+        self.image("pause")
+
+    def image(self, name: str) -> str:
+        """The image's name in Kubernetes' namespace, imported on first use."""
+        made = image(name)
+        if name not in self._imported:
+            done = self.ctr("--namespace", NAMESPACE, "images", "import", made.archive)
+            if done.returncode:
+                raise HarnessError(f"ctr images import: {done.stderr}")
+            self._imported.add(name)
+        return made.name
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod sandbox that runs; `config` is what every container of it is created with."""
+
+    id: str
+    config: pb.PodSandboxConfig
+
+    def log(self, name: str) -> list[str]:
+        """The lines of a container's log as `STREAM TAG TEXT`, without their times."""
+        text = (Path(self.config.log_directory) / f"{name}.log").read_text()
+        return [line.partition(" ")[2] for line in text.splitlines()]
+
+
+class Cri:
+    """RuntimeService over containerd's socket. Use as a context manager."""
+
+    def __init__(self, containerd: CriContainerd) -> None:
+        self._containerd = containerd
+        self._channel = grpc.insecure_channel(f"unix:{containerd.socket}")
+        self.runtime = cri_pb2_grpc.RuntimeServiceStub(self._channel)
+        self._cgroup_parent = f"/teemate-test-{secrets.token_hex(4)}"
+
+    def __enter__(self) -> Cri:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+        self._remove_cgroups()
+
+    def _remove_cgroups(self) -> None:
+        """The kubelet's task: what containers leave of the pod's own cgroup. Fails on a cgroup that is in use."""
+        for controller in Path("/sys/fs/cgroup").glob(f"*{self._cgroup_parent}"):
+            controller.rmdir()
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"/sys/fs/cgroup{self._cgroup_parent}").rmdir()
+
+    def run_pod(self, handler: str, *, annotations: Mapping[str, str] | None = None, shared_pids: bool = False) -> Pod:
+        """RunPodSandbox. Raises grpc.RpcError."""
+        uid = secrets.token_hex(4)
+        namespaces = pb.NamespaceOption()
+        namespaces.CopyFrom(NAMESPACES)
+        if shared_pids:
+            namespaces.pid = pb.POD
+        config = pb.PodSandboxConfig(
+            metadata=pb.PodSandboxMetadata(name=f"pod-{uid}", uid=uid, namespace="default"),
+            log_directory=str(self._containerd.directory / "logs" / uid),
+            labels={"app": "test"},
+            annotations=dict(annotations or {}),
+            linux=pb.LinuxPodSandboxConfig(
+                cgroup_parent=self._cgroup_parent,
+                security_context=pb.LinuxSandboxSecurityContext(namespace_options=namespaces),
+            ),
+        )
+        request = pb.RunPodSandboxRequest(config=config, runtime_handler=handler)
+        return Pod(self.runtime.RunPodSandbox(request, timeout=CALL_SECONDS).pod_sandbox_id, config)
+
+    @contextlib.contextmanager
+    def pod(
+        self, handler: str, *, annotations: Mapping[str, str] | None = None, shared_pids: bool = False
+    ) -> Iterator[Pod]:
+        """A pod for the length of the block; what is still in it at the end goes with it."""
+        running = self.run_pod(handler, annotations=annotations, shared_pids=shared_pids)
+        try:
+            yield running
+        finally:
+            self.remove_pod(running)
+
+    def remove_pod(self, pod: Pod) -> None:
+        self.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod.id), timeout=CALL_SECONDS)
+        self.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod.id), timeout=CALL_SECONDS)
+
+    def create(
+        self,
+        pod: Pod,
+        name: str,
+        image_name: str,
+        *command: str,
+        annotations: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        memory_limit: int = 0,
+    ) -> str:
+        """CreateContainer; the container's id."""
+        config = pb.ContainerConfig(
+            metadata=pb.ContainerMetadata(name=name),
+            image=pb.ImageSpec(image=self._containerd.image(image_name)),
+            command=command,
+            envs=[pb.KeyValue(key=key, value=value) for key, value in (environment or {}).items()],
+            annotations=dict(annotations or {}),
+            log_path=f"{name}.log",
+            linux=pb.LinuxContainerConfig(
+                resources=pb.LinuxContainerResources(memory_limit_in_bytes=memory_limit),
+                security_context=pb.LinuxContainerSecurityContext(
+                    namespace_options=pod.config.linux.security_context.namespace_options
+                ),
+            ),
+        )
+        request = pb.CreateContainerRequest(pod_sandbox_id=pod.id, config=config, sandbox_config=pod.config)
+        container: str = self.runtime.CreateContainer(request, timeout=CALL_SECONDS).container_id
+        return container
+
+    def start(self, container: str) -> None:
+        self.runtime.StartContainer(pb.StartContainerRequest(container_id=container), timeout=CALL_SECONDS)
+
+    def run(self, pod: Pod, name: str, image_name: str, *command: str, **options: Mapping[str, str]) -> str:
+        container = self.create(pod, name, image_name, *command, **options)  # type: ignore[arg-type]
+        self.start(container)
+        return container
+
+    def stop(self, container: str, *, seconds: int = 0) -> None:
+        request = pb.StopContainerRequest(container_id=container, timeout=seconds)
+        self.runtime.StopContainer(request, timeout=CALL_SECONDS)
+
+    def remove(self, container: str) -> None:
+        self.runtime.RemoveContainer(pb.RemoveContainerRequest(container_id=container), timeout=CALL_SECONDS)
+
+    def status(self, container: str) -> pb.ContainerStatus:
+        request = pb.ContainerStatusRequest(container_id=container)
+        return self.runtime.ContainerStatus(request, timeout=CALL_SECONDS).status
+
+    def pod_status(self, pod: Pod) -> pb.PodSandboxStatus:
+        request = pb.PodSandboxStatusRequest(pod_sandbox_id=pod.id)
+        return self.runtime.PodSandboxStatus(request, timeout=CALL_SECONDS).status
+
+    def execute(self, container: str, command: Sequence[str], *, seconds: int = 30) -> tuple[int, bytes, bytes]:
+        """ExecSync: exit status, standard output, standard error."""
+        request = pb.ExecSyncRequest(container_id=container, cmd=command, timeout=seconds)
+        done = self.runtime.ExecSync(request, timeout=CALL_SECONDS)
+        return done.exit_code, done.stdout, done.stderr
+
+    def stats(self, container: str) -> pb.ContainerStats:
+        request = pb.ContainerStatsRequest(container_id=container)
+        return self.runtime.ContainerStats(request, timeout=CALL_SECONDS).stats
+
+    def containers(self) -> list[str]:
+        return [each.id for each in self.runtime.ListContainers(pb.ListContainersRequest()).containers]
+
+    def pods(self) -> list[str]:
+        return [each.id for each in self.runtime.ListPodSandbox(pb.ListPodSandboxRequest()).items]
