@@ -34,15 +34,19 @@ build: $(VENV)/.installed enclave mate protos ## build everything; programs appe
 	$(MAKE) -C teemate_runtime VENV=$(VENV)
 	$(MAKE) -C zygote/front VENV=$(VENV)
 
+.PHONY: programs
+programs: ## build the test programs
+	$(MAKE) -C tests/programs BUILD=$(BUILD)/programs
+
 PYTEST := $(VENV)/bin/python -m pytest
 # What `make test-soak` asks for; `make test` takes the smaller defaults of tests/integration/sizes.py.
 SOAK := TEEMATE_TEST_ROW=1000 TEEMATE_TEST_AT_ONCE=64 TEEMATE_TEST_KILLS=200
 
 .PHONY: test test-unit test-integration test-soak lint fmt
-test: setup build ## run all tests: unit, fuzz (short), linters, integration (root)
+test: setup build programs ## run all tests: unit, fuzz (short), linters, integration (root)
 	$(PYTEST) tests/unit tests/fuzz tests/integration
 
-test-unit: build ## run the tests that need no root
+test-unit: build programs ## run the tests that need no root
 	$(PYTEST) tests/unit tests/fuzz
 
 test-integration: setup build ## run the tests against containerd, dockerd and runc (root)

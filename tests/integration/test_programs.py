@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.paths import PROGRAMS
 from tests.harness.stack import Stack
-from tests.integration.comparison import assert_same, protected
+from tests.integration.comparison import assert_same, native, protected
 
 KINDS = ("glibc-dynamic", "glibc-static", "musl-dynamic", "musl-static")
 LIBRARIES = ("glibc-dynamic", "musl-static")
@@ -76,12 +75,6 @@ def test_system_call_families(tidy: Stack, library: str, program: str) -> None:
     assert seen.status == 0 and b"good" in seen.output
 
 
-@pytest.mark.parametrize("program", sorted(source.stem for source in PROGRAMS.glob("sys_*.c")))
-def test_system_calls_in_detail(tidy: Stack, program: str) -> None:
-    """Each prints the results of the calls of one family."""
-    assert assert_same(tidy, "programs", f"/programs/glibc-dynamic/{program}").output
-
-
 @pytest.mark.parametrize(
     ("library", "program"),
     [
@@ -90,8 +83,17 @@ def test_system_calls_in_detail(tidy: Stack, program: str) -> None:
     ],
 )
 def test_system_calls_one_by_one(tidy: Stack, library: str, program: str) -> None:
+    """Each prints the results of the calls of one family."""
     seen = assert_same(tidy, "programs", f"/programs/{library}/{program}")
     assert seen.status == 0 and seen.output.count(b"\n") > 30
+
+
+def test_execve(tidy: Stack) -> None:
+    """As natively, and the LibOS says why it refuses a program, which a kernel would not."""
+    command = "/programs/glibc-dynamic/sys_exec"
+    expected, seen = native(tidy, "programs", (command,)), protected(tidy, "programs", [command])
+    assert (seen.status, seen.output) == (expected.status, expected.output)
+    assert seen.status == 0 and b"truncated" in seen.errors
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
