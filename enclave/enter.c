@@ -43,9 +43,11 @@ void enclave_begin(enum ecall ecall, struct thread *self)
         self->state = THREAD_RUNNING;
         program_start(self);
     case ECALL_START_THREAD:
-        if (compartment->state != COMPARTMENT_RUNNING)
+        /* The slot was taken before this is read, and a scrub looks at the slots after it has set this. */
+        if (__atomic_load_n(&compartment->state, __ATOMIC_SEQ_CST) != COMPARTMENT_RUNNING) {
+            __atomic_store_n(&self->state, THREAD_FREE, __ATOMIC_RELEASE);
             refuse(self);
-        self->state = THREAD_RUNNING;
+        }
         thread_start(self);
     case ECALL_SCRUB:
         if (self->slot != 0 || !scrub_begin(self))

@@ -133,20 +133,22 @@ enclave_entry:
 /* START, START_THREAD, SCRUB: nothing on the LibOS stack is needed any more, or the ECALL is refused. */
 entry_begin:
     CHECK_HOST_POINTERS %r8, %r9, entry_unusable
-    mov %gs:THREAD_STATE, %r8d
-    mov $THREAD_STATE_FREE, %r9d
-    cmp $ENTRY_START, %edi
-    je 1f
-    mov $THREAD_STATE_STARTING, %r9d
     cmp $ENTRY_START_THREAD, %edi
     je 1f
-    /* the thread is outside (its TCS was free), so whatever its state: it ends here */
-    mov %r8d, %r9d
     cmp $ENTRY_SCRUB, %edi
+    je 2f /* the thread is outside (its TCS was free), so whatever its state: it ends here */
+    cmp $ENTRY_START, %edi
     jne entry_refused
+    cmpl $THREAD_STATE_FREE, %gs:THREAD_STATE
+    jne entry_refused
+    jmp 2f
 1:
-    cmp %r8d, %r9d
+    /* Before anything else is touched: from here on neither a scrub nor the cloning thread takes the slot back */
+    mov $THREAD_STATE_STARTING, %eax
+    mov $THREAD_STATE_RUNNING, %r8d
+    lock cmpxchg %r8d, %gs:THREAD_STATE
     jne entry_refused
+2:
     rdgsbase %r8
     mov %r8, THREAD_SELF(%r8)
     mov %rsp, THREAD_HOST_RSP(%r8)

@@ -33,18 +33,24 @@ static void append(struct compartment *compartment, uint64_t address, uint32_t b
         (struct futex_waiter){.address = address, .bits = bits, .slot = slot};
 }
 
+static void remove_slot(struct compartment *compartment, uint32_t slot)
+{
+    for (uint32_t i = 0; i < compartment->futex_waiter_count; i++) {
+        if (compartment->futex_waiters[i].slot == slot) {
+            remove_at(compartment, i);
+            return;
+        }
+    }
+}
+
 /* The wait ends for another reason than a waker. Returns 0 if a waker was faster. */
 static int withdraw(struct thread *self)
 {
     struct compartment *compartment = self->compartment;
     spin_lock(&compartment->futex_lock);
     int withdrawn = !self->futex_woken;
-    for (uint32_t i = 0; withdrawn && i < compartment->futex_waiter_count; i++) {
-        if (compartment->futex_waiters[i].slot == self->slot) {
-            remove_at(compartment, i);
-            break;
-        }
-    }
+    if (withdrawn)
+        remove_slot(compartment, self->slot);
     spin_unlock(&compartment->futex_lock);
     return withdrawn;
 }
@@ -98,6 +104,8 @@ long futex_wait(struct thread *self, uint64_t address, uint32_t value, uint32_t 
     if (!error && found != value)
         error = -EAGAIN;
     if (!error) {
+        /* A vfork child that ended while it waited has left its entry: a slot has one, so that they all find room. */
+        remove_slot(compartment, self->slot);
         append(compartment, address, bits, self->slot);
         self->futex_woken = 0;
         arm(self);

@@ -11,8 +11,8 @@
 
 #define PAGES(size) ((size) / PAGE_SIZE)
 
-/* No thread that is outside in an OCALL may come back: from now on the entry refuses it. */
-static void forbid_return(struct compartment *compartment)
+/* No thread begins any more (enter.c). That none comes back from an OCALL is up to the caller. */
+static void end_compartment(struct compartment *compartment)
 {
     compartment->state = COMPARTMENT_SCRUBBING;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -22,7 +22,7 @@ void thread_reset(struct thread *self)
 {
     volatile struct exchange *exchange = self->exchange;
     uint64_t index = (thread_block(self) - ENCLAVE_BASE) / COMPARTMENT_STRIDE - 1;
-    forbid_return(compartment_at(COMPARTMENT_BASE(index)));
+    end_compartment(compartment_at(COMPARTMENT_BASE(index)));
     self->ocall_rsp = 0;
     exchange->op = OCALL_RESET_DONE;
     enclave_exit_thread();
@@ -35,15 +35,17 @@ void thread_reset(struct thread *self)
 int scrub_begin(struct thread *self)
 {
     struct compartment *compartment = self->compartment;
-    forbid_return(compartment);
+    end_compartment(compartment);
     for (uint32_t slot = 0; slot < compartment->slots_used; slot++) {
         struct thread *thread = thread_at(compartment, slot);
         if (thread == self)
             continue;
         uint64_t outside = __atomic_exchange_n(&thread->ocall_rsp, 0, __ATOMIC_ACQ_REL);
-        if (thread->state == THREAD_RUNNING && !outside)
+        uint32_t state = __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE);
+        if (state == THREAD_RUNNING && !outside)
             return 0;
-        thread->state = THREAD_FREE;
+        if (!__atomic_compare_exchange_n(&thread->state, &state, THREAD_FREE, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+            return 0; /* it has just been entered */
     }
     return 1;
 }

@@ -11,6 +11,7 @@
 #include "syscall.h"
 
 #define NR_SCHED_YIELD 24
+#define SIGABRT 6
 #define SPINS_BEFORE_YIELD 500
 #define ROBUST_LIST_HEAD_SIZE 24
 #define ADDRESS_LIMIT 0x7ffffffff000UL
@@ -30,6 +31,7 @@ static struct thread *claim_slot(struct compartment *compartment)
             continue;
         found = thread;
         found->state = THREAD_CLAIMED;
+        found->thread_id = 0; /* the last thread's, which the host may have given out again */
         compartment->threads_alive++;
         if (compartment->slots_used <= slot)
             compartment->slots_used = slot + 1;
@@ -45,12 +47,39 @@ static struct thread *claim_slot(struct compartment *compartment)
     return found;
 }
 
+/* The host says that it has started no thread. One that it has entered all the same keeps its slot, and waits. */
 static void release_slot(struct compartment *compartment, struct thread *child)
 {
+    uint32_t starting = THREAD_STARTING;
     spin_lock(&compartment->thread_lock);
-    compartment->threads_alive--;
-    child->state = THREAD_FREE;
+    if (__atomic_compare_exchange_n(&child->state, &starting, THREAD_FREE, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        compartment->threads_alive--;
     spin_unlock(&compartment->thread_lock);
+}
+
+/* Locks tell their owners by these ids: a host that gives two threads the same would open them. */
+static int is_id_taken(const struct compartment *compartment, uint32_t id)
+{
+    int taken = id == compartment->process_id;
+    for (uint32_t slot = 0; slot < compartment->slots_used && !taken; slot++) {
+        const struct thread *thread = thread_at(compartment, slot);
+        taken = __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE) != THREAD_FREE && thread->thread_id == id;
+    }
+    return taken;
+}
+
+/* From here on the child runs. */
+static void set_id(struct compartment *compartment, struct thread *child, uint32_t id)
+{
+    spin_lock(&compartment->thread_lock);
+    int taken = is_id_taken(compartment, id);
+    if (!taken)
+        __atomic_store_n(&child->thread_id, id, __ATOMIC_RELEASE);
+    spin_unlock(&compartment->thread_lock);
+    if (taken) {
+        host_log(LOG_ERROR, "clone: the host gave a new thread the id %u, which another has", id);
+        host_raise_default(SIGABRT);
+    }
 }
 
 /* Everything of the child but what its own entry sets up (the part of struct thread before `compartment`). */
@@ -103,7 +132,7 @@ static long clone_thread(struct syscall *call, const struct clone_request *reque
         copy_to_program((void *)request->parent_tid, &value, sizeof(value));
     if (request->flags & CLONE_CHILD_SETTID)
         copy_to_program((void *)request->child_tid, &value, sizeof(value));
-    __atomic_store_n(&child->thread_id, value, __ATOMIC_RELEASE);
+    set_id(call->compartment, child, value);
     return id;
 }
 

@@ -61,6 +61,7 @@
 /* enum thread_state */
 #define THREAD_STATE_FREE 0
 #define THREAD_STATE_STARTING 1
+#define THREAD_STATE_RUNNING 2
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
@@ -79,7 +80,7 @@ struct registers {
 enum thread_state {
     THREAD_FREE = 0,
     THREAD_STARTING = 1, /* prepared by clone: ECALL_START_THREAD may enter */
-    THREAD_RUNNING = 2,
+    THREAD_RUNNING = 2, /* entered */
     THREAD_CLAIMED = 3, /* clone is preparing it */
 };
 
@@ -96,7 +97,7 @@ struct thread {
     struct exchange *exchange; /* checked to lie outside ELRANGE */
     struct registers *frame; /* the program's registers, see THREAD_REGISTERS */
     uint32_t pending; /* a signal may be deliverable: look before returning to the program */
-    uint32_t state; /* enum thread_state, under compartment.thread_lock */
+    uint32_t state; /* enum thread_state; the first claim under compartment.thread_lock, each other change atomic */
     int64_t syscall_number; /* of the call whose result `frame` holds, or NO_SYSCALL */
     uint64_t xfrm; /* extended state components to save and clear */
     uint64_t cpuid_entry;
@@ -161,7 +162,9 @@ _Static_assert(ENTRY_START == ECALL_START && ENTRY_START_THREAD == ECALL_START_T
                "enum ecall");
 _Static_assert(ENTRY_REFUSED == OCALL_REFUSED, "enum ocall");
 _Static_assert(offsetof(struct exchange, op) == 0, "exchange.op");
-_Static_assert(THREAD_STATE_FREE == THREAD_FREE && THREAD_STATE_STARTING == THREAD_STARTING, "enum thread_state");
+_Static_assert(THREAD_STATE_FREE == THREAD_FREE && THREAD_STATE_STARTING == THREAD_STARTING &&
+                   THREAD_STATE_RUNNING == THREAD_RUNNING,
+               "enum thread_state");
 _Static_assert(XSAVE_SIZE_MAX <= 0x1000, "XSAVE area");
 _Static_assert(sizeof(struct thread) <= THREAD_TCB_SIZE, "struct thread");
 

@@ -23,6 +23,8 @@ CASES = (
     "return-twice",
     "scrub",
     "scrub-while-inside",
+    "start-thread",
+    "start-thread-after-scrub",
     "pointers",
     "buffer",
     "exceptions",

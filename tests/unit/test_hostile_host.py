@@ -16,6 +16,7 @@ FAKE = Path(__file__).parent / "hostile_host"
 # What is tested. syscall.c comes with case_table.c, which includes it for its table.
 SOURCES = [
     "epoll_table.c",
+    "futex.c",
     "iovec.c",
     "passthrough.c",
     "proc_content.c",
@@ -33,6 +34,7 @@ SOURCES = [
     "sys_signal.c",
     "sys_socket.c",
     "sys_stat.c",
+    "sys_thread.c",
     "sys_time.c",
     "vma.c",
 ]

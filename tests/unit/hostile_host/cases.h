@@ -8,5 +8,5 @@ struct fake_case {
 };
 /* Each list ends with a NULL name. */
 extern const struct fake_case file_cases[], directory_cases[], ioctl_cases[], socket_cases[], wait_cases[],
-    table_cases[], stack_cases[];
+    table_cases[], stack_cases[], thread_cases[];
 #endif

@@ -6,7 +6,7 @@
 #include "cases.h"
 
 static const struct fake_case *const lists[] = {file_cases, directory_cases, ioctl_cases, socket_cases,
-                                                wait_cases, table_cases,     stack_cases};
+                                                wait_cases, table_cases,     stack_cases, thread_cases};
 
 int main(int argc, char **argv)
 {

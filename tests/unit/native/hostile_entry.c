@@ -174,6 +174,38 @@ static void case_scrub_while_inside(void)
     check_refused(0, ECALL_START);
 }
 
+static struct thread *thread_in(unsigned slot)
+{
+    return (struct thread *)(THREAD_BLOCK(BASE, slot) + THREAD_TCB);
+}
+
+/* A thread that clone prepared is entered once, and not at all when the compartment's end has begun. */
+static void case_start_thread(void)
+{
+    start_until_log();
+    compartment_at(BASE)->slots_used = 3;
+    for (unsigned slot = 1; slot < 3; slot++)
+        thread_in(slot)->state = THREAD_STARTING;
+    enter(1, 0, ECALL_START_THREAD);
+    check_left_with(OCALL_SYSCALL); /* it waits for its id */
+    CHECK(thread_in(1)->state == THREAD_RUNNING);
+    check_refused(1, ECALL_START_THREAD);
+
+    compartment_at(BASE)->state = COMPARTMENT_SCRUBBING;
+    check_refused(2, ECALL_START_THREAD);
+    CHECK(thread_in(2)->state == THREAD_FREE);
+}
+
+static void case_start_thread_after_scrub(void)
+{
+    start_until_log();
+    compartment_at(BASE)->slots_used = 2;
+    thread_in(1)->state = THREAD_STARTING;
+    enter(0, 0, ECALL_SCRUB);
+    CHECK(thread_in(1)->state == THREAD_FREE);
+    check_refused(1, ECALL_START_THREAD);
+}
+
 static void on_ud2(int number)
 {
     (void)number;
@@ -286,10 +318,16 @@ static const struct {
     const char *name;
     void (*run)(void);
 } cases[] = {
-    {"order", case_order},           {"return-twice", case_return_twice},
-    {"scrub", case_scrub},           {"scrub-while-inside", case_scrub_while_inside},
-    {"pointers", case_pointers},     {"buffer", case_buffer},
-    {"exceptions", case_exceptions}, {"own-fault", case_own_fault},
+    {"order", case_order},
+    {"return-twice", case_return_twice},
+    {"scrub", case_scrub},
+    {"scrub-while-inside", case_scrub_while_inside},
+    {"start-thread", case_start_thread},
+    {"start-thread-after-scrub", case_start_thread_after_scrub},
+    {"pointers", case_pointers},
+    {"buffer", case_buffer},
+    {"exceptions", case_exceptions},
+    {"own-fault", case_own_fault},
 };
 
 int main(int argc, char **argv)

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads and futexes of a host that starts threads other than it says. */
+#include <asm/unistd.h>
+#include <linux/errno.h>
+#include <linux/sched.h>
+#include <setjmp.h>
+#include <sys/mman.h>
+
+#include "cases.h"
+#include "extended_state.h"
+#include "fake.h"
+#include "futex.h"
+#include "usercopy.h"
+
+#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+#define MAIN_ID 77
+#define CHILD_ID 78
+#define SLOTS 4
+
+static long answer;
+static int enters_thread;
+static jmp_buf aborted;
+
+long host_clone_thread(uint32_t slot)
+{
+    if (enters_thread) /* as entry.S does */
+        thread_at(&fake_compartment, slot)->state = THREAD_RUNNING;
+    return answer;
+}
+
+_Noreturn void host_raise_default(uint32_t signal)
+{
+    (void)signal;
+    longjmp(aborted, 1);
+}
+
+void extended_state_save(struct extended_state *area, uint64_t xfrm)
+{
+    (void)area, (void)xfrm;
+}
+
+static void set_up(void)
+{
+    void *memory = mmap(0, VMAS_OFFSET, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    EXPECT(memory != MAP_FAILED);
+    fake_compartment.base = (uint64_t)memory;
+    fake_compartment.thread_count = SLOTS;
+    fake_compartment.slots_used = fake_compartment.threads_alive = 1;
+    thread_at(&fake_compartment, 0)->state = THREAD_RUNNING;
+    thread_at(&fake_compartment, 0)->thread_id = MAIN_ID;
+}
+
+static void threads_that_were_not_to_be_keep_their_slot(void)
+{
+    set_up();
+    answer = -EAGAIN;
+    EXPECT(CALL(clone, THREAD_FLAGS) == -EAGAIN);
+    EXPECT(thread_at(&fake_compartment, 1)->state == THREAD_FREE && fake_compartment.threads_alive == 1);
+    enters_thread = 1;
+    EXPECT(CALL(clone, THREAD_FLAGS) == -EAGAIN);
+    EXPECT(thread_at(&fake_compartment, 1)->state == THREAD_RUNNING);
+    answer = CHILD_ID;
+    EXPECT(CALL(clone, THREAD_FLAGS) == CHILD_ID);
+    EXPECT(thread_at(&fake_compartment, 2)->thread_id == CHILD_ID);
+}
+
+static int aborts(long id)
+{
+    answer = id;
+    if (setjmp(aborted))
+        return 1;
+    CALL(clone, THREAD_FLAGS);
+    return 0;
+}
+
+static void two_threads_do_not_get_one_id(void)
+{
+    set_up();
+    enters_thread = 1;
+    EXPECT(aborts(MAIN_ID));
+    EXPECT(!aborts(CHILD_ID));
+    EXPECT(aborts(CHILD_ID));
+    /* a thread that has ended leaves its id to others */
+    thread_at(&fake_compartment, 2)->state = THREAD_FREE;
+    EXPECT(!aborts(CHILD_ID + 1));
+}
+
+long load_u32_from_program(uint32_t *to, const uint32_t *from)
+{
+    *to = *from;
+    return 0;
+}
+
+long usercopy_load_u32(uint32_t *to, const uint32_t *from)
+{
+    return load_u32_from_program(to, from);
+}
+
+long host_futex_wait(const struct host_deadline *deadline)
+{
+    (void)deadline;
+    longjmp(aborted, 1); /* the process, a vfork child, is gone */
+}
+
+static void waits_that_were_cut_off_take_no_room(void)
+{
+    static struct exchange exchange;
+    uint32_t word = 0;
+
+    set_up();
+    struct thread *thread = thread_at(&fake_compartment, 0);
+    thread->compartment = &fake_compartment;
+    thread->exchange = &exchange;
+    for (volatile int i = 0; i < 2; i++)
+        if (!setjmp(aborted))
+            futex_wait(thread, (uint64_t)&word, 0, FUTEX_ANY_BIT, 0);
+    EXPECT(fake_compartment.futex_waiter_count == 1);
+}
+
+const struct fake_case thread_cases[] = {
+    {"threads_that_were_not_to_be_keep_their_slot", threads_that_were_not_to_be_keep_their_slot},
+    {"two_threads_do_not_get_one_id", two_threads_do_not_get_one_id},
+    {"waits_that_were_cut_off_take_no_room", waits_that_were_cut_off_take_no_room},
+    {0, 0},
+};
