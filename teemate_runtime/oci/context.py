@@ -28,17 +28,18 @@ GLOBAL_OPTIONS: Table = {
     "help": False,
     "h": "help",
 }
-_DELEGATES = ("runc", "crun")
+DELEGATES = ("runc", "crun")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Context:
-    __slots__ = ("_delegate", "_settings", "command", "executor", "library", "options", "words")
+    __slots__ = ("_delegate", "_settings", "candidates", "command", "executor", "library", "options", "words")
 
     def __init__(self, options: Options, *, library: str, executor: Executor) -> None:
         self.options = options
         self.executor = executor
         self.library = library
+        self.candidates = DELEGATES
         self.command = options.arguments[0] if options.arguments else ""
         self.words = options.arguments[1:]
         self._settings: settings.Settings | None = None
@@ -58,7 +59,7 @@ class Context:
     @property
     def delegate(self) -> str:
         if not self._delegate:
-            self._delegate = _find(self.settings.delegate, self.settings.path)
+            self._delegate = _find(self.settings.delegate, self.candidates, self.settings.path)
         return self._delegate
 
     @property
@@ -75,15 +76,15 @@ def parse_context(words: list[str], *, library: str, executor: Executor | None =
     return Context(options, library=library, executor=executor or Local())
 
 
-def _find(wanted: str, settings_path: str) -> str:
-    names = (wanted,) if wanted else _DELEGATES
+def _find(wanted: str, candidates: tuple[str, ...], settings_path: str) -> str:
+    names = (wanted,) if wanted else candidates
     for name in names:
         if "/" in name:
-            candidates = [name]
+            paths = [name]
         else:
             path = os.environ.get("PATH") or _SYSTEM_PATH
-            candidates = [f"{directory}/{name}" for directory in path.split(":") if directory]
-        for candidate in candidates:
+            paths = [f"{directory}/{name}" for directory in path.split(":") if directory]
+        for candidate in paths:
             if os.access(candidate, os.X_OK) and os.path.isfile(candidate):
                 return candidate
     raise Failure(
