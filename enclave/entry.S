@@ -59,6 +59,72 @@
     xrstor64 clean_extended_state(%rip)
 .endm
 
+/*
+ * The extended state while the thread is outside. XSAVEC and two XRSTORs would cost as much as all else on the way
+ * out and in together, so registers are moved one by one where that is enough:
+ *
+ *   FORM_XMM   only SSE state is in use
+ *   FORM_ZMM   AVX or AVX-512 state is, and XFRM has all of it
+ *   FORM_XSAVE x87 state is in use, or XFRM lacks what the others need
+ *
+ * XGETBV says what is in use: a component that is not is in its initial state, and holds nothing. The host can leave
+ * any state behind: on the way in, what the form does not load is brought back to its initial state.
+ */
+#define FORM_XSAVE 0
+#define FORM_XMM 1
+#define FORM_ZMM 2
+#define USED_X87 0x1
+#define USED_AVX 0x4
+#define USED_BEYOND_SSE 0xe4 /* AVX, mask registers, upper halves of ZMM0-15, ZMM16-31 */
+#define XFRM_ALL 0xe7
+#define KEPT_VECTORS 576 /* in the XSAVE area, behind its header, whose reserved fields must stay zero */
+#define KEPT_MASKS (KEPT_VECTORS + 32 * 64)
+#define KEPT_MXCSR (KEPT_MASKS + 8 * 8)
+
+/* EAX = the components in use, of those in XFRM. Clobbers ECX and EDX. */
+.macro GET_STATE_IN_USE
+    mov $1, %ecx
+    xgetbv
+    and %gs:THREAD_XFRM, %eax
+.endm
+
+/* RDI = XSAVE area */
+.macro STORE_XMM
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    vmovdqa %xmm\n, KEPT_VECTORS + \n * 64(%rdi)
+    .endr
+.endm
+.macro LOAD_XMM
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    vmovdqa KEPT_VECTORS + \n * 64(%rdi), %xmm\n
+    .endr
+.endm
+.macro STORE_ZMM
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    vmovdqa64 %zmm\n, KEPT_VECTORS + \n * 64(%rdi)
+    .endr
+    .irp n, 0,1,2,3,4,5,6,7
+    kmovq %k\n, KEPT_MASKS + \n * 8(%rdi)
+    .endr
+.endm
+.macro LOAD_ZMM
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    vmovdqa64 KEPT_VECTORS + \n * 64(%rdi), %zmm\n
+    .endr
+    .irp n, 0,1,2,3,4,5,6,7
+    kmovq KEPT_MASKS + \n * 8(%rdi), %k\n
+    .endr
+.endm
+/* What VZEROALL leaves */
+.macro CLEAR_BEYOND_AVX
+    .irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    vpxord %zmm\n, %zmm\n, %zmm\n
+    .endr
+    .irp n, 0,1,2,3,4,5,6,7
+    kxorq %k\n, %k\n, %k\n
+    .endr
+.endm
+
 /* Is [RSI, RSI + EXCHANGE_SIZE_MAX) outside ELRANGE and aligned, and RCX outside? */
 .macro CHECK_HOST_POINTERS scratch, scratch2, bad
     test $7, %sil
@@ -113,10 +179,17 @@ enclave_entry:
     CLEAR_FLAGS
     mov %gs:THREAD_APP_FSBASE, %rax
     wrfsbase %rax
+    mov %gs:THREAD_FRAME, %rdi
+    add $FRAME_TO_XSAVE, %rdi
+    pop %r8
+    cmp $FORM_ZMM, %r8d
+    je restore_zmm
+    cmp $FORM_XMM, %r8d
+    je restore_xmm
     mov %gs:THREAD_XFRM, %eax
     xor %edx, %edx
-    mov %gs:THREAD_FRAME, %rcx
-    xrstor64 FRAME_TO_XSAVE(%rcx)
+    xrstor64 (%rdi)
+restored:
     /* Signals that came while we were outside are only queued: see docs/architecture.md. */
     cmpl $0, EXCHANGE_SIGNAL_PENDING(%rsi)
     je 1f
@@ -129,6 +202,30 @@ enclave_entry:
     pop %rbp
     pop %rbx
     ret
+
+restore_zmm:
+    GET_STATE_IN_USE
+    test $USED_X87, %al
+    jnz 1f
+2:
+    LOAD_ZMM
+    vldmxcsr KEPT_MXCSR(%rdi)
+    jmp restored
+1:
+    CLEAR_EXTENDED_STATE
+    jmp 2b
+
+restore_xmm:
+    GET_STATE_IN_USE
+    test $(USED_X87 | USED_BEYOND_SSE), %al
+    jnz 1f
+2:
+    LOAD_XMM
+    vldmxcsr KEPT_MXCSR(%rdi)
+    jmp restored
+1:
+    CLEAR_EXTENDED_STATE
+    jmp 2b
 
 /* START, START_THREAD, SCRUB: nothing on the LibOS stack is needed any more, or the ECALL is refused. */
 entry_begin:
@@ -219,16 +316,45 @@ enclave_ocall:
     push %r15
     rdfsbase %rax
     mov %rax, %gs:THREAD_APP_FSBASE
-    mov %gs:THREAD_XFRM, %eax
-    xor %edx, %edx
-    mov %gs:THREAD_FRAME, %rcx
-    xsavec64 FRAME_TO_XSAVE(%rcx)
-    xrstor64 clean_extended_state(%rip)
+    mov %gs:THREAD_FRAME, %rdi
+    add $FRAME_TO_XSAVE, %rdi
+    GET_STATE_IN_USE
+    test $USED_X87, %al
+    jnz save_by_xsave
+    test $USED_BEYOND_SSE, %al
+    jnz save_zmm
+    testb $USED_AVX, %gs:THREAD_XFRM
+    jz save_by_xsave
+    STORE_XMM
+    vstmxcsr KEPT_MXCSR(%rdi)
+    vzeroall
+    vldmxcsr clean_extended_state+24(%rip)
+    push $FORM_XMM
+saved:
     mov %rsp, %gs:THREAD_OCALL_RSP
     mov %gs:THREAD_HOST_RSP, %rsp
     mov %gs:THREAD_HOST_RBP, %rbp
     mov %gs:THREAD_EXIT_TARGET, %rbx
     EEXIT_CLEARED
+
+save_zmm:
+    cmpb $XFRM_ALL, %gs:THREAD_XFRM
+    jne save_by_xsave
+    STORE_ZMM
+    vstmxcsr KEPT_MXCSR(%rdi)
+    vzeroall
+    CLEAR_BEYOND_AVX
+    vldmxcsr clean_extended_state+24(%rip)
+    push $FORM_ZMM
+    jmp saved
+
+save_by_xsave:
+    mov %gs:THREAD_XFRM, %eax
+    xor %edx, %edx
+    xsavec64 (%rdi)
+    xrstor64 clean_extended_state(%rip)
+    push $FORM_XSAVE
+    jmp saved
 
 /*
  * _Noreturn void enclave_exit_thread(void): the last exit of a thread. From the store on, another thread may

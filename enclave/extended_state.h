@@ -20,7 +20,7 @@ struct extended_state { /* standard format, SDM vol. 1 chapter 13 */
 };
 _Static_assert(sizeof(struct extended_state) == 576, "XSAVE area");
 
-/* Saved for a signal frame or a new thread; an OCALL uses the same memory in compacted form. */
+/* Saved for a signal frame or a new thread; an OCALL keeps the state there in a form of its own (entry.S). */
 static inline struct extended_state *thread_extended_state(const struct thread *thread)
 {
     return (struct extended_state *)((char *)thread->frame + FRAME_TO_XSAVE);

@@ -39,12 +39,17 @@ model_enter_enclave:
     cmp $ENCLU_ERESUME, %eax
     ja .Linvalid
     mov RUN_ON_STACK(%rbp), %rcx
-    mov $RUN_RESERVED, %ebx
-1:  cmpq $0, (%rcx, %rbx)
-    jne .Linvalid
-    add $8, %rbx
-    cmp $RUN_SIZE, %rbx
-    jne 1b
+    /* the reserved fields must be zero; in two halves, which the processor adds up side by side */
+    mov RUN_RESERVED(%rcx), %rbx
+    xor %r10d, %r10d
+    .set offset, RUN_RESERVED + 8
+    .rept (RUN_SIZE - RUN_RESERVED - 8) / 16
+    or offset(%rcx), %rbx
+    or offset + 8(%rcx), %r10
+    .set offset, offset + 16
+    .endr
+    or %r10, %rbx
+    jnz .Linvalid
     mov RUN_TCS(%rcx), %rbx
     lea model_enclu(%rip), %rcx
 

@@ -13,6 +13,9 @@
 #define LEGACY_SIZE 512
 #define XSTATE_HEADER_SIZE 64
 #define LEGACY_MXCSR 24
+#define LEGACY_X87_END 160
+#define COMPONENT_X87 1
+#define INITIAL_X87_CONTROL 0x37f
 #define INITIAL_MXCSR 0x1f80
 #define COMPONENT_FIRST 2
 #define COMPONENT_COUNT 63
@@ -37,12 +40,28 @@ void xstate_start(uint64_t xfrm)
     }
 }
 
+/*
+ * The kernel marks x87 and SSE as in use in every signal frame. The processor does so only if x87 is not in its initial
+ * state, and the LibOS's way out is much shorter if it is.
+ */
+static int is_x87_initial(const void *legacy)
+{
+    const uint64_t *words = legacy;
+
+    for (unsigned i = 1; i < LEGACY_X87_END / sizeof(*words); i++)
+        if (i != LEGACY_MXCSR / sizeof(*words) && words[i])
+            return 0;
+    return words[0] == INITIAL_X87_CONTROL;
+}
+
 void xstate_save(uint64_t xfrm, void *ssa, void *signal_frame)
 {
     uint64_t *header = (uint64_t *)((char *)signal_frame + LEGACY_SIZE);
     uint64_t *ssa_header = (uint64_t *)((char *)ssa + LEGACY_SIZE);
     uint64_t in_use = header[0] & xfrm;
 
+    if (is_x87_initial(signal_frame))
+        in_use &= ~(uint64_t)COMPONENT_X87;
     /* MXCSR is part of the legacy area even when x87 and SSE are in their initial state */
     memcpy(ssa, signal_frame, LEGACY_SIZE);
     memset(ssa_header, 0, XSTATE_HEADER_SIZE);
