@@ -13,7 +13,10 @@ from zygote.resident import Answer, serve
 
 def _answer(program: str) -> Answer:
     if program == "shim":
+        from zygote.rehearsal import rehearse
         from zygote.shim_call import answer
+
+        rehearse()
     else:
         from zygote.runtime_call import answer
     return answer
