@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
 from tests.harness.facilities import in_ci, missing_facilities
@@ -21,3 +23,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if missing:
         for item in needing_root:
             item.add_marker(pytest.mark.skip(reason="; ".join(missing)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a skipped test is a failure, unless it is the CPU that lacks something."""
+    report = yield
+    if report.skipped and in_ci() and not hasattr(report, "wasxfail") and "CPU" not in str(report.longrepr):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
+    return report
