@@ -6,11 +6,11 @@ from pathlib import Path
 
 from protos.containerd import task_v2_pb2
 from shim.address import Address, group_of
+from shim.bundle import annotations
 from shim.invocation import Invocation
 from shim.options_file import read_options
 from shim.rootfs import unmount_rootfs
 from shim.runtime import context_of
-from teemate_runtime.oci import strict_json
 from teemate_runtime.oci.failure import Failure
 
 KILLED = 137
@@ -47,11 +47,9 @@ def _init_pid(bundle: Path) -> int:
 def _remove_dead_socket(invocation: Invocation) -> None:
     """A killed shim leaves its socket behind; one that serves other containers of a pod keeps it."""
     try:
-        config = strict_json.parse(strict_json.read(f"{invocation.bundle}/config.json", what="config.json"), what="")
+        names = annotations(invocation.bundle)
     except Failure:
         return
-    annotations = config.get("annotations")
-    names = {key: str(value) for key, value in annotations.items()} if isinstance(annotations, dict) else {}
     address = Address.of(
         grpc_address=invocation.grpc_address,
         namespace=invocation.namespace,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shim import lease as leases
+from shim.bundle import annotations
 from shim.delegate import Delegate, DelegateError
 from shim.reaper import Reaper
 from shim.stdio import Stdio
@@ -117,11 +118,7 @@ class Runtime:
 
     def _is_sandbox(self) -> bool:
         """A pod's pause container runs no code of the user's: it takes no compartment."""
-        config = strict_json.parse(
-            strict_json.read(f"{self.bundle}/config.json", what="config.json"), what="config.json"
-        )
-        annotations = config.get("annotations")
-        return isinstance(annotations, dict) and annotations.get(CONTAINER_TYPE_ANNOTATION) == SANDBOX
+        return annotations(self.bundle).get(CONTAINER_TYPE_ANNOTATION) == SANDBOX
 
     async def start(self, container: str) -> None:
         await self.delegate.run(["start", container])

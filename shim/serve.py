@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import ctypes
 import gc
-import json
 import logging
 import os
 import signal
@@ -12,7 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
-from shim import reaper
+from shim import bundle, reaper
 from shim.address import Address, group_of, listen
 from shim.events import Publisher
 from shim.invocation import Invocation
@@ -26,12 +25,10 @@ EVENTS_DRAIN_TIMEOUT = 5.0
 
 def prepare(invocation: Invocation) -> tuple[Address, socket.socket | None]:
     """The `start` action's first half: the group's address, and its listener unless a shim serves there already."""
-    config = json.loads((invocation.bundle / "config.json").read_bytes())
-    annotations = config.get("annotations") or {}
     address = Address.of(
         grpc_address=invocation.grpc_address,
         namespace=invocation.namespace,
-        group=group_of(annotations, invocation.id),
+        group=group_of(bundle.annotations(invocation.bundle), invocation.id),
     )
     listener = listen(address)
     # containerd 1.6 and 1.7 find the shim again by this file; 2.x reads it when it migrates.
@@ -53,10 +50,10 @@ def detach(invocation: Invocation) -> None:
     ctypes.CDLL(None).prctl(PR_SET_NAME, b"shim-teemate-v2", 0, 0, 0)
 
 
-def _open_log(bundle: Path, *, fallback: int) -> int:
+def _open_log(directory: Path, *, fallback: int) -> int:
     """containerd's `log` FIFO. Opened for reading too, so that it outlives a containerd that goes away."""
     try:
-        return os.open(bundle / "log", os.O_RDWR | os.O_NONBLOCK)
+        return os.open(directory / "log", os.O_RDWR | os.O_NONBLOCK)
     except OSError:
         return fallback
 
