@@ -1,4 +1,4 @@
-"""What the shim reads from a bundle's config.json: the annotations that containerd's plug-ins have put there."""
+"""What the shim reads from a bundle's config.json."""
 
 from pathlib import Path
 
@@ -6,12 +6,30 @@ from teemate_runtime.oci import strict_json
 from teemate_runtime.oci.failure import Failure
 
 
+def config(bundle: Path) -> strict_json.Object:
+    """config.json. Raises Failure when it is missing or not JSON."""
+    return strict_json.parse(strict_json.read(f"{bundle}/config.json", what="config.json"), what="config.json")
+
+
 def annotations(bundle: Path) -> dict[str, str]:
-    """All of them. Raises Failure when config.json is missing or not what it should be."""
-    config = strict_json.parse(strict_json.read(f"{bundle}/config.json", what="config.json"), what="config.json")
-    given = config.get("annotations")
+    """All of them, among them those that containerd's plug-ins have put there. Raises Failure."""
+    return annotations_in(config(bundle))
+
+
+def annotations_in(document: strict_json.Object) -> dict[str, str]:
+    given = document.get("annotations")
     if given is None:
         return {}
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
         raise Failure("annotations in config.json is not an object of strings")
     return {key: str(value) for key, value in given.items()}
+
+
+def shares_processes(document: strict_json.Object) -> bool:
+    """Is the container in a pid namespace of others (the pod's, the host's), so that init's end does not end all?"""
+    linux = document.get("linux")
+    namespaces = linux.get("namespaces") if isinstance(linux, dict) else None
+    if not isinstance(namespaces, list):
+        return True
+    own = (each for each in namespaces if isinstance(each, dict) and each.get("type") == "pid")
+    return not any(not each.get("path") for each in own)

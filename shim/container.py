@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import logging
 import os
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from shim.reaper import Exit, Reaper
 from shim.rootfs import unmount_rootfs
 from shim.runtime import Runtime
 from shim.ttrpc.status import Code, StatusError
+
+log = logging.getLogger(__name__)
 
 
 def timestamp(time_ns: int) -> Timestamp:
@@ -123,7 +127,7 @@ class Container:
         except KeyError:
             raise StatusError(Code.NOT_FOUND, f"exec {exec_id} of container {self.id}: not found") from None
 
-    async def kill(self, exec_id: str, signal: int, *, everyone: bool) -> None:
+    async def kill(self, exec_id: str, number: int, *, everyone: bool) -> None:
         process = self.process(exec_id)
         if process.pid <= 0:
             raise StatusError(Code.FAILED_PRECONDITION, "process not created")
@@ -131,9 +135,9 @@ class Container:
             raise StatusError(Code.NOT_FOUND, "os: process already finished")
         try:
             if exec_id:
-                os.kill(process.pid, signal)
+                os.kill(process.pid, number)
             else:
-                await self.runtime.kill(self.id, signal, everyone=everyone)
+                await self.runtime.kill(self.id, number, everyone=everyone)
         except ProcessLookupError as error:
             raise StatusError(Code.NOT_FOUND, "os: process already finished") from error
         except DelegateError as error:
@@ -156,6 +160,8 @@ class Container:
         process = self.init
         if process.status == Status.RUNNING or self.paused:
             raise StatusError(Code.FAILED_PRECONDITION, f"container {self.id} is running: cannot be deleted")
+        if process.status == Status.STOPPED:
+            await process.ended  # and all that ran beside it
         await process.drain()
         try:
             await self.runtime.delete(self.id, force=process.status == Status.CREATED)
@@ -218,18 +224,28 @@ class Container:
             process.status = Status.STOPPED
             if process is self.init:
                 self.paused = False
-            if not process.ended.done():
+            if process is self.init and self.runtime.shares_processes:
+                _keep(asyncio.create_task(self._end_the_rest(future.result())))
+            elif not process.ended.done():
                 process.ended.set_result(future.result())
 
         self.reaper.exit_of(process.pid).add_done_callback(note)
-        task = asyncio.create_task(self._announce_exit(process))
-        _announcements.add(task)
-        task.add_done_callback(_announcements.discard)
+        _keep(asyncio.create_task(self._announce_exit(process)))
+
+    async def _end_the_rest(self, ended: Exit) -> None:
+        """Init has ended, and with it the container: in a shared pid namespace its other processes would live on."""
+        try:
+            await self.runtime.kill(self.id, signal.SIGKILL, everyone=True)
+        except DelegateError as error:
+            log.warning("container %s has ended, its other processes cannot be killed: %s", self.id, error)
+        finally:
+            if not self.init.ended.done():
+                self.init.ended.set_result(ended)
 
     async def _announce_exit(self, process: Process) -> None:
         ended = await asyncio.shield(process.ended)
         if process is self.init:
-            # With a pid namespace of its own the kernel has killed the execs; their exits are announced first.
+            # The execs have been killed, by the kernel or by us; their exits are announced first.
             running = [each.ended for each in self.execs.values() if each.pid > 0 and not each.ended.done()]
             if running:
                 await asyncio.wait(running, timeout=DEATH_OF_EXECS_TIMEOUT)
@@ -249,5 +265,10 @@ class Container:
 
 
 DEATH_OF_EXECS_TIMEOUT = 5.0
-# asyncio keeps only weak references to tasks.
-_announcements: "set[asyncio.Task[None]]" = set()
+_kept: "set[asyncio.Task[None]]" = set()
+
+
+def _keep(task: "asyncio.Task[None]") -> None:
+    """asyncio itself has only weak references to tasks."""
+    _kept.add(task)
+    task.add_done_callback(_kept.discard)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shim import lease as leases
-from shim.bundle import annotations
+from shim.bundle import annotations_in, config, shares_processes
 from shim.delegate import Delegate, DelegateError
 from shim.reaper import Reaper
 from shim.stdio import Stdio
@@ -60,6 +60,8 @@ class Runtime:
     context: Context
     bundle: Path
     delegate: Delegate
+    shares_processes: bool = False
+    """Its init is not the first in its pid namespace. Known from create on."""
     _protected: dict[str, str] = field(default_factory=dict)
     """The annotations io.teemate.* of the running container; without MATE it holds no lease (a pause container)."""
 
@@ -82,7 +84,10 @@ class Runtime:
         words += ["--no-pivot"] if no_pivot else []
         words += ["--no-new-keyring"] if no_new_keyring else []
         try:
-            if self._is_sandbox():
+            document = config(self.bundle)
+            self.shares_processes = shares_processes(document)
+            if annotations_in(document).get(CONTAINER_TYPE_ANNOTATION) == SANDBOX:
+                # A pod's pause container runs no code of the user's: it takes no compartment.
                 await self.delegate.run(["create", *words, f"--pid-file={path}", container], stdio=stdio)
                 return pid_file.read(str(path))
             prepared = await self._prepare(container, parse(words, CREATE_OPTIONS, command="create"))
@@ -115,10 +120,6 @@ class Runtime:
                 await self.delete(container, force=True)
             raise DelegateError(f"the lease of container {container} cannot be bound: {error}") from error
         return pid
-
-    def _is_sandbox(self) -> bool:
-        """A pod's pause container runs no code of the user's: it takes no compartment."""
-        return annotations(self.bundle).get(CONTAINER_TYPE_ANNOTATION) == SANDBOX
 
     async def start(self, container: str) -> None:
         await self.delegate.run(["start", container])
