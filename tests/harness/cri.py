@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import secrets
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from protos import cri_pb2_grpc
 from tests.harness.containerd import Containerd, Programs
 from tests.harness.images import image
 from tests.harness.paths import TEEMATE
-from tests.harness.process import HarnessError, clean_environment
+from tests.harness.process import HarnessError, clean_environment, wait_until
 
 NAMESPACE = "k8s.io"
 CALL_SECONDS = 120
@@ -109,11 +110,24 @@ class CriContainerd(Containerd):
         return made.name
 
 
+def _removed(cgroup: Path) -> bool:
+    try:
+        cgroup.rmdir()
+    except FileNotFoundError:
+        return True  # a second mount of the same hierarchy
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Pod:
     """A pod sandbox that runs; `config` is what every container of it is created with."""
 
     id: str
+    handler: str
     config: pb.PodSandboxConfig
 
     def log(self, name: str) -> list[str]:
@@ -125,8 +139,9 @@ class Pod:
 class Cri:
     """RuntimeService over containerd's socket. Use as a context manager."""
 
-    def __init__(self, containerd: CriContainerd) -> None:
+    def __init__(self, containerd: CriContainerd, *, on_pod: Callable[[Pod], None] = lambda pod: None) -> None:
         self._containerd = containerd
+        self._on_pod = on_pod
         self._channel = grpc.insecure_channel(f"unix:{containerd.socket}")
         self.runtime = cri_pb2_grpc.RuntimeServiceStub(self._channel)
         self._cgroup_parent = f"/teemate-test-{secrets.token_hex(4)}"
@@ -139,11 +154,11 @@ class Cri:
         self._remove_cgroups()
 
     def _remove_cgroups(self) -> None:
-        """The kubelet's task: what containers leave of the pod's own cgroup. Fails on a cgroup that is in use."""
-        for controller in Path("/sys/fs/cgroup").glob(f"*{self._cgroup_parent}"):
-            controller.rmdir()
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"/sys/fs/cgroup{self._cgroup_parent}").rmdir()
+        """The kubelet's task: the cgroup around the pods. Like the kubelet, wait for those of the containers to go."""
+        root, name = Path("/sys/fs/cgroup"), self._cgroup_parent.lstrip("/")
+        for cgroup in (*root.glob(name), *root.glob(f"*/{name}")):
+            if not wait_until(lambda cgroup=cgroup: _removed(cgroup), seconds=20):  # type: ignore[misc]
+                raise HarnessError(f"cgroups are left in {cgroup}: {[path.name for path in cgroup.glob('*/')]}")
 
     def run_pod(self, handler: str, *, annotations: Mapping[str, str] | None = None, shared_pids: bool = False) -> Pod:
         """RunPodSandbox. Raises grpc.RpcError."""
@@ -163,7 +178,9 @@ class Cri:
             ),
         )
         request = pb.RunPodSandboxRequest(config=config, runtime_handler=handler)
-        return Pod(self.runtime.RunPodSandbox(request, timeout=CALL_SECONDS).pod_sandbox_id, config)
+        pod = Pod(self.runtime.RunPodSandbox(request, timeout=CALL_SECONDS).pod_sandbox_id, handler, config)
+        self._on_pod(pod)
+        return pod
 
     @contextlib.contextmanager
     def pod(
@@ -237,6 +254,11 @@ class Cri:
         request = pb.ExecSyncRequest(container_id=container, cmd=command, timeout=seconds)
         done = self.runtime.ExecSync(request, timeout=CALL_SECONDS)
         return done.exit_code, done.stdout, done.stderr
+
+    def update(self, container: str, *, memory_limit: int) -> None:
+        resources = pb.LinuxContainerResources(memory_limit_in_bytes=memory_limit)
+        request = pb.UpdateContainerResourcesRequest(container_id=container, linux=resources)
+        self.runtime.UpdateContainerResources(request, timeout=CALL_SECONDS)
 
     def stats(self, container: str) -> pb.ContainerStats:
         request = pb.ContainerStatsRequest(container_id=container)

@@ -1,0 +1,299 @@
+"""Pods through containerd's CRI plug-in: what a kubelet sees with the handler teemate is what it sees with runc."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from protos import cri_pb2 as pb
+from shim.address import Address
+from tests.harness.cri import NAMESPACE, Cri, CriContainerd, Pod
+from tests.harness.images import build_programs
+from tests.harness.leaks import KEPT_BYTES_PER_COMPARTMENT, assert_nothing_leaked, compartments_touched, holdings
+from tests.harness.mounts import mounts_under
+from tests.harness.process import MARKER, clean_environment, wait_until
+from tests.harness.stack import Stack
+
+SHIM_PROCESS = {"teemate": "shim-teemate-v2", "runc": "containerd-shim"}
+RUNC_ROOT = Path("/run/containerd/teemate") / NAMESPACE
+# Says so when told to end. Perl: its handlers run at any time, also while it sleeps.
+POLITE = ("perl", "-e", '$| = 1; $SIG{TERM} = sub { print "ending\\n"; exit 7 }; print "ready\\n"; sleep 1000 while 1')
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    build_programs()
+    with Stack(with_containers=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def containerd(stack: Stack) -> Iterator[CriContainerd]:
+    environment = clean_environment({MARKER: stack.mark} | stack.runtime_environment)
+    running = CriContainerd(directory=stack.directory / "k", environment=environment)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def cri(stack: Stack, containerd: CriContainerd) -> Iterator[Cri]:
+    """A client, with the check that nothing of its pods is left behind."""
+    before = holdings(stack)
+    pods: list[Pod] = []
+    with Cri(containerd, on_pod=pods.append) as client:
+        yield client
+        assert (client.pods(), client.containers()) == ([], [])
+    assert_nothing_leaked(stack, before, kept_bytes=KEPT_BYTES_PER_COMPARTMENT * compartments_touched(stack))
+    assert not list((containerd.directory / "state/io.containerd.runtime.v2.task" / NAMESPACE).glob("*"))
+    for pod in pods:
+        path = shim_socket(containerd, pod)
+        if pod.handler == "runc":
+            path.unlink(missing_ok=True)  # a killed stock shim leaves it
+        assert not path.exists()
+
+
+def shim_socket(containerd: CriContainerd, pod: Pod) -> Path:
+    return Address.of(grpc_address=str(containerd.socket), namespace=NAMESPACE, group=pod.id).path
+
+
+def shims(stack: Stack, handler: str = "teemate") -> list[int]:
+    return [info.pid for info in stack.processes().values() if info.name == SHIM_PROCESS[handler]]
+
+
+def exited(cri: Cri, container: str) -> bool:
+    return bool(cri.status(container).state == pb.CONTAINER_EXITED)
+
+
+def outcome(cri: Cri, container: str) -> tuple[str, int, str]:
+    status = cri.status(container)
+    return pb.ContainerState.Name(status.state), status.exit_code, status.reason
+
+
+def session(cri: Cri, stack: Stack, handler: str) -> dict[str, Any]:
+    """The life of one pod with two lasting containers and some short ones; what the client was told."""
+    seen: dict[str, Any] = {}
+    with cri.pod(handler, annotations={"example.org/owner": "somebody"}) as pod:
+        status = cri.pod_status(pod)
+        seen["pod"] = (status.state, status.runtime_handler == handler, dict(status.annotations), dict(status.labels))
+        sleeper = cri.create(
+            pod, "sleeper", "busybox", "sh", "-c", 'echo "to $NAME"; echo "not to" >&2; exec sleep 1000',
+            environment={"NAME": "stdout"}, memory_limit=256 << 20,
+        )  # fmt: skip
+        seen["created"] = outcome(cri, sleeper)
+        cri.start(sleeper)
+        polite = cri.run(pod, "polite", "perl", *POLITE)
+        assert wait_until(lambda: "stdout F ready" in pod.log("polite"), seconds=30)
+        seen["running"] = [outcome(cri, each) for each in (sleeper, polite)]
+        seen["shims"] = len(shims(stack, handler))
+        seen["exec"] = cri.execute(sleeper, ["sh", "-c", "echo out; echo err >&2; exit 3"])
+        seen["exec by signal"] = cri.execute(polite, ["perl", "-e", "kill 9, $$"])
+        seen["exec too long"] = refusal(lambda: cri.execute(sleeper, ["sleep", "1000"], seconds=1))
+        stats = cri.stats(sleeper)
+        seen["stats"] = (stats.attributes.metadata.name, stats.cpu.usage_core_nano_seconds.value > 0)
+        seen["memory"] = 0 < stats.memory.working_set_bytes.value < stats.memory.available_bytes.value
+        cri.update(sleeper, memory_limit=512 << 20)
+        stats = cri.stats(sleeper)
+        seen["more memory"] = stats.memory.available_bytes.value > 256 << 20
+        for name, image, command in (
+            ("musl", "programs", ("/programs/musl-static/hello",)),
+            ("glibc", "programs", ("/programs/glibc-dynamic/hello",)),
+            ("sqlite", "sqlite", ("sqlite3", ":memory:", "select 6 * 7")),
+            ("failing", "busybox", ("sh", "-c", "echo failing; exit 9")),
+        ):
+            short = cri.run(pod, name, image, *command)
+            assert wait_until(lambda short=short: exited(cri, short), seconds=30)
+            seen[name] = (outcome(cri, short), pod.log(name))
+            cri.remove(short)
+        cri.stop(polite, seconds=20)
+        seen["polite"] = (outcome(cri, polite), pod.log("polite"))
+        cri.stop(sleeper, seconds=1)
+        seen["sleeper"] = (outcome(cri, sleeper), sorted(pod.log("sleeper")))
+        seen["exec after the end"] = refusal(lambda: cri.execute(sleeper, ["true"]))
+        cri.stop(sleeper)  # once more: no error
+        cri.remove(sleeper)
+        seen["removed"] = refusal(lambda: cri.status(sleeper))
+    return seen
+
+
+def refusal(call: Any) -> grpc.StatusCode | None:
+    """The code with which a call fails; None if it does not."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return error.code()
+    return None
+
+
+def test_a_pods_life_is_that_with_runc(cri: Cri, stack: Stack) -> None:
+    expected = session(cri, stack, "runc")
+    assert expected["shims"] == 1 and expected["exec"] == (3, b"out\n", b"err\n") and expected["memory"]
+    assert session(cri, stack, "teemate") == expected
+
+
+def test_a_missing_program_ends_like_a_shells(cri: Cri) -> None:
+    """runc refuses at the start. Here it is the mate that looks, in the container: 127, and the reason in the log."""
+    with cri.pod("teemate") as pod:
+        container = cri.run(pod, "missing", "busybox", "/nothing/here")
+        assert wait_until(lambda: exited(cri, container), seconds=30)
+        assert outcome(cri, container) == ("CONTAINER_EXITED", 127, "Error")
+        assert [line for line in pod.log("missing") if line.startswith("stderr F ") and "/nothing/here" in line]
+        other = cri.run(pod, "other", "busybox", "sleep", "1000")
+        status, output, errors = cri.execute(other, ["/nothing/here"])
+        assert (status, output) == (127, b"") and b"/nothing/here" in errors
+
+
+def lease_of(stack: Stack, container: str) -> dict[str, Any]:
+    (found,) = (lease for lease in stack.hostd.leases() if lease["container"] == f"{NAMESPACE}/{container}")
+    return found
+
+
+def test_one_shim_a_pod_and_no_compartment_for_its_pause_container(
+    cri: Cri, containerd: CriContainerd, stack: Stack
+) -> None:
+    with cri.pod("teemate") as pod:
+        (shim,) = shims(stack)
+        assert stack.hostd.leases() == []
+        containers = [cri.run(pod, name, "busybox", "sleep", "1000") for name in ("one", "two")]
+        assert shims(stack) == [shim]
+        assert len(stack.hostd.leases()) == 2
+        with cri.pod("teemate") as other:
+            assert len(shims(stack)) == 2 and shim_socket(containerd, other).is_socket()
+        assert shims(stack) == [shim]
+        cri.remove(containers[0])  # by force
+        assert wait_until(lambda: len(stack.hostd.leases()) == 1, seconds=20)
+        assert lease_of(stack, containers[1])["state"] == "bound"
+        assert shims(stack) == [shim]
+
+
+def test_annotations_of_pod_and_container(cri: Cri, stack: Stack) -> None:
+    asked = {"io.teemate.pool": "small", "io.teemate.threads": "3", "example.org/other": "x"}
+    with cri.pod("teemate", annotations=asked) as pod:
+        plain = cri.run(pod, "plain", "busybox", "sleep", "1000")
+        own = {"io.teemate.threads": "2", "io.teemate.memory": "32m"}
+        special = cri.run(pod, "special", "busybox", "sleep", "1000", annotations=own)
+        seen = [lease_of(stack, each) for each in (plain, special)]
+        assert [(lease["pool"], lease["threads"], lease["memory_limit"]) for lease in seen] == [
+            ("small", 3, 64 << 20),
+            ("small", 2, 32 << 20),
+        ]
+        elsewhere = cri.run(
+            pod, "elsewhere", "busybox", "sleep", "1000",
+            annotations={"io.teemate.pool": "default", "io.teemate.threads": "0"},
+        )  # fmt: skip
+        assert lease_of(stack, elsewhere)["pool"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("annotations", "words"),
+    [
+        ({"io.teemate.pool": "nowhere"}, ["nowhere"]),
+        ({"io.teemate.pool": "../etc"}, ["../etc"]),
+        ({"io.teemate.poll": "default"}, ["io.teemate.poll", "io.teemate.pool"]),
+        ({"io.teemate.threads": "many"}, ["io.teemate.threads", "many"]),
+        ({"io.teemate.pool": "small", "io.teemate.threads": "5"}, ["threads", "5"]),
+        ({"io.teemate.memory": "900g"}, ["memory"]),
+        ({"io.teemate.mate": "/bin/sh"}, ["io.teemate.mate", "reserved"]),
+    ],
+    ids=lambda value: next(iter(value.values())) if isinstance(value, dict) else "",
+)
+@pytest.mark.parametrize("of", ["pod", "container"])
+def test_bad_annotations_are_told_to_the_kubelet(
+    cri: Cri, stack: Stack, of: str, annotations: dict[str, str], words: list[str]
+) -> None:
+    with cri.pod("teemate", annotations=annotations if of == "pod" else {}) as pod:
+        container = cri.create(pod, "refused", "busybox", "true", annotations=annotations if of == "container" else {})
+        with pytest.raises(grpc.RpcError) as refused:
+            cri.start(container)
+        for word in words:
+            assert word in refused.value.details()
+        state, status, reason = outcome(cri, container)
+        assert (state, reason) == ("CONTAINER_EXITED", "StartError") and status != 0
+        assert words[0] in cri.status(container).message
+        assert stack.hostd.leases() == []
+        assert not (RUNC_ROOT / container).exists()
+
+
+def test_a_full_pool(cri: Cri, stack: Stack) -> None:
+    with cri.pod("teemate", annotations={"io.teemate.pool": "small"}) as pod:
+        containers = [cri.run(pod, name, "busybox", "sleep", "1000") for name in ("one", "two")]
+        third = cri.create(pod, "three", "busybox", "sleep", "1000")
+        with pytest.raises(grpc.RpcError, match="small"):
+            cri.start(third)
+        cri.stop(containers[0])
+        assert wait_until(lambda: len(stack.hostd.leases()) == 1, seconds=20)
+        again = cri.run(pod, "four", "busybox", "sleep", "1000")
+        assert outcome(cri, again)[0] == "CONTAINER_RUNNING"
+
+
+@pytest.mark.parametrize("handler", ["runc", "teemate"])
+def test_the_shim_is_killed(cri: Cri, stack: Stack, handler: str) -> None:
+    """The pod is over: containers have exited, the leases are back, and the kubelet can clean up and start anew."""
+    with cri.pod(handler) as pod:
+        containers = [cri.run(pod, name, "busybox", "sleep", "1000") for name in ("one", "two")]
+        (shim,) = shims(stack, handler)
+        os.kill(shim, signal.SIGKILL)
+        assert wait_until(lambda: all(exited(cri, each) for each in containers), seconds=60)
+        # The plug-in's own 255: it has lost its connection before containerd hears the status from the shim's binary.
+        assert [outcome(cri, each) for each in containers] == [("CONTAINER_EXITED", 255, "Error")] * 2
+        assert wait_until(lambda: cri.pod_status(pod).state == pb.SANDBOX_NOTREADY, seconds=60)
+        assert wait_until(lambda: not stack.hostd.leases(), seconds=20)
+        assert not (RUNC_ROOT / pod.id).exists()
+    with cri.pod(handler) as pod:
+        assert cri.execute(cri.run(pod, "anew", "busybox", "sleep", "1000"), ["echo", "anew"])[1] == b"anew\n"
+
+
+@pytest.mark.parametrize("handler", ["runc", "teemate"])
+def test_containerd_is_restarted(cri: Cri, containerd: CriContainerd, stack: Stack, handler: str) -> None:
+    with cri.pod(handler) as pod:
+        sleeper = cri.run(pod, "sleeper", "busybox", "sleep", "1000")
+        polite = cri.run(pod, "polite", "perl", *POLITE)
+        before = shims(stack, handler)
+        assert containerd.daemon
+        containerd.daemon.stop()
+        containerd.start()
+        assert wait_until(lambda: refusal(cri.pods) is None, seconds=60)
+        assert shims(stack, handler) == before
+        assert [outcome(cri, each)[0] for each in (sleeper, polite)] == ["CONTAINER_RUNNING"] * 2
+        assert cri.execute(sleeper, ["echo", "still there"]) == (0, b"still there\n", b"")
+        cri.stop(polite, seconds=20)
+        assert outcome(cri, polite) == ("CONTAINER_EXITED", 7, "Error")
+        assert wait_until(lambda: pod.log("polite") == ["stdout F ready", "stdout F ending"], seconds=20)
+
+
+@pytest.mark.parametrize("handler", ["runc", "teemate"])
+def test_a_pod_that_shares_its_processes(cri: Cri, stack: Stack, handler: str) -> None:
+    """Without a pid namespace of its own a container's children do not die with it: the shim ends them."""
+
+    def family() -> int:
+        return sum("sleep(1001)" in info.command for info in stack.processes().values())
+
+    parent = (
+        "import os, sys, time\n"
+        "os.posix_spawn(sys.executable, ['python3', '-c', 'import time; time.sleep(1001)'], {})\n"
+        "time.sleep(1002)"
+    )
+    with cri.pod(handler, shared_pids=True) as pod:
+        first = cri.run(pod, "first", "busybox", "sleep", "1000")
+        second = cri.run(pod, "second", "python", "python3", "-c", parent)
+        assert wait_until(lambda: family() == 2, seconds=20)
+        cri.stop(second)
+        assert outcome(cri, second) == ("CONTAINER_EXITED", 137, "Error")
+        assert wait_until(lambda: family() == 0, seconds=20)
+        assert outcome(cri, first)[0] == "CONTAINER_RUNNING"
+
+
+def test_the_pods_file_systems_are_unmounted(cri: Cri, containerd: CriContainerd) -> None:
+    before = mounts_under(containerd.directory)
+    with cri.pod("teemate") as pod:
+        cri.run(pod, "one", "busybox", "sleep", "1000")
+        assert len(mounts_under(containerd.directory)) > len(before)
+    assert mounts_under(containerd.directory) == before
