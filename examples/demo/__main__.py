@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 from examples.demo.attach import enclave_ready_ms
 from examples.demo.jobs import JOBS
-from examples.demo.run import DemoError, VariantResult, check_outputs, run_variant
+from examples.demo.run import DemoError, Variant, VariantResult, check_outputs, hold_jobs, time_jobs
 from examples.demo.table import print_table
 from tests.harness.facilities import missing_facilities
 from tests.harness.paths import BUILD
@@ -38,17 +39,27 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run_pool(name: str, pool: str, settings: dict[str, Any]) -> VariantResult:
-    """A stage of its own for each variant, so that its memory is its own."""
-    with Stack(pools={pool: settings}) as stack:
-        ready = enclave_ready_ms(stack.hostd, pool=pool, rounds=READY_ROUNDS)
-        result = run_variant(stack, name=name, runtime=f"teemate-{pool}", progress=say)
-        return dataclasses.replace(result, enclave_ready_ms=ready)
-
-
-def run_reference() -> VariantResult:
-    with Stack(with_hostd=False) as stack:
-        return run_variant(stack, name=REFERENCE, runtime="runc", progress=say)
+def run_all(stages: ExitStack) -> list[VariantResult]:
+    stack = stages.enter_context(Stack(with_hostd=False))
+    variants = [Variant(name=REFERENCE, runtime="runc", pool=None, stack=stack)]
+    for name, (pool, settings) in POOLS.items():
+        stack = stages.enter_context(Stack(pools={pool: settings}))
+        variants.append(Variant(name=name, runtime=f"teemate-{pool}", pool=pool, stack=stack))
+    for variant in variants:
+        say(f"images: {variant.name}")
+        for image in sorted({job.image for job in JOBS}):
+            variant.stack.docker_image(image)
+    timed = time_jobs(variants, progress=say)
+    results = []
+    for variant in variants:
+        seen, holdings = hold_jobs(variant, progress=say)
+        for jobs in (timed[variant.name], seen):
+            check_outputs(variant.name, timed[REFERENCE], jobs)
+        ready = enclave_ready_ms(variant.stack.hostd, pool=variant.pool, rounds=READY_ROUNDS) if variant.pool else []
+        results.append(
+            VariantResult(name=variant.name, jobs=timed[variant.name], holdings=holdings, enclave_ready_ms=ready)
+        )
+    return results
 
 
 def main() -> int:
@@ -57,18 +68,19 @@ def main() -> int:
         say("demo: missing " + "; ".join(missing))
         return 1
     try:
-        results = [run_reference()]
-        for name, (pool, settings) in POOLS.items():
-            results.append(run_pool(name, pool, settings))
-            check_outputs(results[0], results[-1])
+        with ExitStack() as stages:
+            results = run_all(stages)
     except (DemoError, HarnessError) as error:
         say(f"demo: {error}")
         return 1
     print_table(results, reference=REFERENCE, shared=SHARED)
-    say(f"All {len(JOBS) * len(results)} containers printed the same as without an enclave.")
+    say(f"All {2 * len(JOBS) * len(results)} containers printed the same as without an enclave.")
     say("Software model of SGX: the times and sizes are real, the confidentiality is not.")
     path = BUILD / "demo.json"
-    figures = [dataclasses.asdict(result) | {"memory_per_container": result.memory_per_container} for result in results]
+    figures = [
+        dataclasses.asdict(result) | {"memory_per_container": result.holdings.memory_per_container}
+        for result in results
+    ]
     path.write_text(json.dumps({"heap": HEAP, "containers": len(JOBS), "variants": figures}, indent=2) + "\n")
     say(f"figures: {path}")
     return 0

@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from examples.demo.jobs import DONE, JOBS, STARTED, Job
 from examples.demo.memory import outside_enclave
@@ -18,6 +18,16 @@ class DemoError(Exception):
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A stage of its own, so that its memory is its own, and the runtime that the containers get there."""
+
+    name: str
+    runtime: str
+    pool: str | None  # None: no enclave
+    stack: Stack
+
+
+@dataclass(frozen=True)
 class JobResult:
     name: str
     first_output_ms: float  # from `docker run` to the first byte
@@ -26,17 +36,24 @@ class JobResult:
 
 
 @dataclass(frozen=True)
-class VariantResult:
-    name: str
-    jobs: list[JobResult]
-    memory_outside: int  # bytes, all containers
-    memory_enclaves: int  # bytes, all enclaves of the daemon
+class Holdings:
+    """What sixteen containers hold at the same time."""
+
     enclaves: int
-    enclave_ready_ms: list[float] = field(default_factory=list)
+    memory_outside: int  # bytes, all containers' processes without their enclaves
+    memory_enclaves: int  # bytes, all enclaves
 
     @property
     def memory_per_container(self) -> float:
-        return (self.memory_outside + self.memory_enclaves) / len(self.jobs)
+        return (self.memory_outside + self.memory_enclaves) / len(JOBS)
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    name: str
+    jobs: list[JobResult]
+    holdings: Holdings
+    enclave_ready_ms: list[float]
 
 
 class Held:
@@ -83,29 +100,38 @@ class Held:
             raise DemoError(f"{self.name}: status {self._process.returncode}: {errors.decode(errors='replace')}")
 
 
-def run_variant(stack: Stack, *, name: str, runtime: str, progress: Callable[[str], None]) -> VariantResult:
-    """All jobs, one started after the other, all alive together at the end."""
-    held = []
+def time_jobs(variants: list[Variant], *, progress: Callable[[str], None]) -> dict[str, list[JobResult]]:
+    """Each job in each variant in turn, so that a slow moment of the machine falls on all of them."""
+    results: dict[str, list[JobResult]] = {variant.name: [] for variant in variants}
     for number, job in enumerate(JOBS):
-        progress(f"{name}: container {number + 1} of {len(JOBS)}: {job.name}")
-        held.append(Held(stack=stack, job=job, runtime=runtime, name=f"demo-{number}"))
+        progress(f"timing {number + 1} of {len(JOBS)}: {job.name}")
+        for variant in variants:
+            container = Held(stack=variant.stack, job=job, runtime=variant.runtime, name="demo")
+            container.end()
+            results[variant.name].append(container.result)
+    return results
+
+
+def hold_jobs(variant: Variant, *, progress: Callable[[str], None]) -> tuple[list[JobResult], Holdings]:
+    """All jobs alive together: what do they hold?"""
+    progress(f"{len(JOBS)} at once: {variant.name}")
+    stack = variant.stack
+    held = [
+        Held(stack=stack, job=job, runtime=variant.runtime, name=f"demo-{number}") for number, job in enumerate(JOBS)
+    ]
     pids = [int(stack.docker.inspect(container.name, "{{.State.Pid}}")) for container in held]
-    protected = runtime != "runc"
-    enclaves = {row["enclave_id"] for row in stack.hostd.leases()} if protected else set()
-    result = VariantResult(
-        name=name,
-        jobs=[container.result for container in held],
+    holdings = Holdings(
+        enclaves=len({row["enclave_id"] for row in stack.hostd.leases()}) if variant.pool else 0,
         memory_outside=sum(map(outside_enclave, pids)),
-        memory_enclaves=stack.hostd.descriptors().memfd_bytes if protected else 0,
-        enclaves=len(enclaves),
+        memory_enclaves=stack.hostd.descriptors().memfd_bytes if variant.pool else 0,
     )
     for container in held:
         container.end()
-    return result
+    return [container.result for container in held], holdings
 
 
-def check_outputs(reference: VariantResult, result: VariantResult) -> None:
+def check_outputs(name: str, expected: list[JobResult], seen: list[JobResult]) -> None:
     """Every program said what it says without an enclave."""
-    for expected, seen in zip(reference.jobs, result.jobs, strict=True):
-        if expected.output != seen.output:
-            raise DemoError(f"{result.name}: {seen.name} said {seen.output!r} instead of {expected.output!r}")
+    for reference, job in zip(expected, seen, strict=True):
+        if reference.output != job.output:
+            raise DemoError(f"{name}: {job.name} said {job.output!r} instead of {reference.output!r}")
