@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
@@ -23,6 +24,8 @@ ATTACH_VERSION = 1
 ATTACH_MESSAGE_MAX = 4096
 # Grant memfd, one descriptor a mapping, the lease channel.
 DESCRIPTORS_MAX = LEASE_MAPPINGS_MAX + 2
+# What a packet can carry (the kernel's SCM_MAX_FD). All of them are received, if only to be disposed of.
+_DESCRIPTORS_POSSIBLE = 253
 
 POOL_NAME_SIZE = 64
 CONTAINER_NAME_SIZE = 256
@@ -316,13 +319,20 @@ class LeaseGrant:
         )
 
 
-def receive_packet(sock: socket.socket, *, flags: int = 0) -> tuple[bytes, list[int], int | None]:
+def close_all(descriptors: list[int] | tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def receive_packet(
+    sock: socket.socket, *, flags: int = 0, dispose: Callable[[list[int]], None] = close_all
+) -> tuple[bytes, list[int], int | None]:
     """One packet, its descriptors (close-on-exec) and the sender's process id if the socket passes credentials.
 
-    An empty packet is the end of the connection. Raises ProtocolError, with every descriptor closed, when the
-    packet or its descriptors were truncated.
+    An empty packet is the end of the connection. Raises ProtocolError, with every descriptor disposed of, when the
+    packet was truncated or has too many descriptors.
     """
-    space = socket.CMSG_SPACE(DESCRIPTORS_MAX * 4) + socket.CMSG_SPACE(12)
+    space = socket.CMSG_SPACE(_DESCRIPTORS_POSSIBLE * 4) + socket.CMSG_SPACE(12)
     packet, controls, received, _ = sock.recvmsg(ATTACH_MESSAGE_MAX, space, flags | socket.MSG_CMSG_CLOEXEC)
     descriptors: list[int] = []
     sender: int | None = None
@@ -335,9 +345,8 @@ def receive_packet(sock: socket.socket, *, flags: int = 0) -> tuple[bytes, list[
             descriptors += numbers
         elif kind == socket.SCM_CREDENTIALS:
             sender = struct.unpack_from("<i", content)[0]
-    # The space for credentials may have taken descriptors, too.
     if received & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(descriptors) > DESCRIPTORS_MAX:
-        close_all(descriptors)
+        dispose(descriptors)
         raise ProtocolError("packet too long, or with too many descriptors")
     return packet, descriptors, sender
 
@@ -348,11 +357,6 @@ def send_packet(sock: socket.socket, packet: bytes, descriptors: list[int] | tup
     if descriptors:
         controls = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())]
     sock.sendmsg([packet], controls, socket.MSG_NOSIGNAL)
-
-
-def close_all(descriptors: list[int] | tuple[int, ...]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
 
 
 def _pack_name(field: str, name: str, size: int) -> bytes:

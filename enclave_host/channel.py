@@ -6,6 +6,7 @@ own, and the mate never notices.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import errno
 import logging
@@ -18,11 +19,11 @@ from enclave_host.attach_protocol import (
     AttachType,
     Message,
     ProtocolError,
-    close_all,
     error_message,
     receive_packet,
     send_packet,
 )
+from enclave_host.closing import close_aside
 
 ANSWER_SECONDS = 10
 MALFORMED_MAX = 16
@@ -44,7 +45,9 @@ class LeaseChannel:
         self._end = end
         self._on_child = on_child
         self._malformed = 0
-        asyncio.get_running_loop().add_reader(end.fileno(), self._readable)
+        self._closing = 0
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(end.fileno(), self._readable)
 
     @property
     def is_open(self) -> bool:
@@ -52,12 +55,12 @@ class LeaseChannel:
 
     def close(self) -> None:
         if self.is_open:
-            asyncio.get_running_loop().remove_reader(self._end.fileno())
-            self._end.close()
+            self._loop.remove_reader(self._end.fileno())
+            close_aside([self._end.detach()])
 
     def _readable(self) -> None:
         try:
-            packet, descriptors, sender = receive_packet(self._end)
+            packet, descriptors, sender = receive_packet(self._end, dispose=self._dispose)
         except BlockingIOError:
             return
         except (OSError, ProtocolError) as error:
@@ -69,11 +72,26 @@ class LeaseChannel:
                 raise ProtocolError(f"unexpected {message.type.name} on a lease channel")
             answer = self._answer_to(descriptors)
         except (OSError, ProtocolError) as error:
+            self._dispose(descriptors)
             self._refuse(error)
             return
-        finally:
-            close_all(descriptors)
         self._on_child(sender, answer)
+
+    def _dispose(self, descriptors: list[int]) -> None:
+        """Nothing more is read until they are closed: so a channel keeps one thread busy, not any number."""
+        if descriptors and self.is_open:
+            self._closing += 1
+            self._loop.remove_reader(self._end.fileno())
+        close_aside(descriptors, self._disposed)
+
+    def _disposed(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            self._loop.call_soon_threadsafe(self._read_on)
+
+    def _read_on(self) -> None:
+        self._closing -= 1
+        if not self._closing and self.is_open:
+            self._loop.add_reader(self._end.fileno(), self._readable)
 
     def _answer_to(self, descriptors: list[int]) -> Answer:
         """Siblings share the channel: one that sends a socket of its own cannot receive another's answer."""
@@ -81,15 +99,17 @@ class LeaseChannel:
             return self._answer_here
         if len(descriptors) > 1:
             raise ProtocolError(f"{len(descriptors)} descriptors with ATTACH_CHILD; at most one")
-        own = socket.socket(fileno=os.dup(descriptors[0]))
+        own = socket.socket(fileno=descriptors[0])  # raises OSError if it is no socket
         if own.family != socket.AF_UNIX:
-            own.close()
+            own.detach()
             raise ProtocolError("the descriptor with ATTACH_CHILD is no unix socket")
         own.setblocking(False)
 
         def answer(message: Message, lent: tuple[int, ...]) -> bool:
-            with own:
+            try:
                 return _send(own, message, lent)
+            finally:
+                self._dispose([own.detach()])
 
         return answer
 

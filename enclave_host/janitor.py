@@ -27,6 +27,7 @@ from enclave_host.attach_protocol import (
     send_packet,
     unpack_scrubbed,
 )
+from enclave_host.closing import close_aside
 
 SCRUB_SECONDS = 30.0
 _CHANNEL_FD = 3
@@ -118,8 +119,8 @@ class Janitor:
         if self._socket is None:
             return
         try:
-            packet, descriptors, _ = receive_packet(self._socket)
-            close_all(descriptors)
+            packet, descriptors, _ = receive_packet(self._socket, dispose=close_aside)
+            close_aside(descriptors)
             if not packet:
                 raise ProtocolError(f"the janitor ended{self._exit_text()}")
             message = Message.unpack(packet)
@@ -168,7 +169,7 @@ class Janitor:
             self._timer = None
         if self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
-            self._socket.close()
+            close_aside([self._socket.detach()])
             self._socket = None
         if self._process is not None:
             self._process.kill()

@@ -120,7 +120,8 @@ def _open_file(process: Process, files: dict[FileIdentity, int], wanted: FileIde
     if number is None:
         raise OSError(errno.ENOENT, f"process {process.pid} has closed inode {wanted.inode}")
     try:
-        fd = os.open(f"/proc/{process.pid}/fd/{number}", flags | os.O_CLOEXEC)
+        # The process may have put a FIFO there meanwhile, whose opening waits.
+        fd = os.open(f"/proc/{process.pid}/fd/{number}", flags | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         if error.errno != errno.ENXIO:
             raise
