@@ -12,6 +12,7 @@
 #define TEEMATE_COMPARTMENT_H
 #include <stdint.h>
 
+#include "clock.h"
 #include "include/layout.h"
 #include "memory.h"
 #include "signal.h"
@@ -69,6 +70,8 @@ struct compartment {
     struct spinlock vfork_lock; /* taken first of all, held by the parent until its child has ended: see vfork.c */
     uint32_t vfork_count; /* beginnings and ends of vfork children */
     uint32_t fork_logged;
+
+    struct clock clocks[CLOCKS_KEPT];
 
     struct spinlock cpuid_lock;
     struct cpuid_entry cpuid[256];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Clocks and sleeping. Time is the host's word: an enclave has no clock of its own to check it by. */
+/* Clocks and sleeping. Time is the host's word: an enclave has no clock of its own to check it by (see clock.c). */
 #include <asm/unistd.h>
 #include <linux/errno.h>
 #include <linux/time.h>
@@ -14,7 +14,7 @@ long sys_clock_gettime(struct syscall *call)
 {
     struct __kernel_timespec now;
     int64_t sec, nsec;
-    long error = host_clock(call->args[0], &sec, &nsec);
+    long error = clock_read(call->compartment, call->args[0], &sec, &nsec);
 
     if (error)
         return error;
@@ -28,7 +28,7 @@ long sys_gettimeofday(struct syscall *call)
     if (call->args[0]) {
         struct __kernel_old_timeval now;
         int64_t sec, nsec;
-        long error = host_clock(CLOCK_REALTIME, &sec, &nsec);
+        long error = clock_read(call->compartment, CLOCK_REALTIME, &sec, &nsec);
         if (error)
             return error;
         now.tv_sec = sec;
@@ -47,7 +47,7 @@ long sys_gettimeofday(struct syscall *call)
 long sys_time(struct syscall *call)
 {
     int64_t sec, nsec;
-    long error = host_clock(CLOCK_REALTIME, &sec, &nsec);
+    long error = clock_read(call->compartment, CLOCK_REALTIME, &sec, &nsec);
 
     if (error)
         return error;

@@ -68,6 +68,7 @@ class LeaseFlag(IntFlag):
     SOFTWARE_MODEL = 1
     TRACE_SYSCALLS = 2
     NO_PATCH = 4
+    TSC_CLOCK = 8
 
 
 class ProtocolError(Exception):

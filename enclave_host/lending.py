@@ -5,6 +5,7 @@ import os
 
 from enclave_host import layout
 from enclave_host.attach_protocol import LeaseFlag, LeaseGrant, close_all
+from enclave_host.clock import host_has_tsc_clock
 from enclave_host.config import PoolConfig
 from enclave_host.enclave import Compartment
 from enclave_host.providers.base import Provider
@@ -19,6 +20,8 @@ class Lender:
     def __init__(self, provider: Provider, *, cpuid_table: bytes) -> None:
         self._cpuid_table = cpuid_table
         self._flags = provider.lease_flags
+        if host_has_tsc_clock():
+            self._flags |= LeaseFlag.TSC_CLOCK
         self._xfrm = host_xfrm()
 
     def lend(

@@ -26,6 +26,7 @@ struct lease_mapping {
 #define LEASE_SOFTWARE_MODEL 1 /* ENCLU is emulated by the mate: no confidentiality */
 #define LEASE_TRACE_SYSCALLS 2 /* debug__trace_syscalls */
 #define LEASE_NO_PATCH 4 /* debug__no_patch */
+#define LEASE_TSC_CLOCK 8 /* the kernel's clock source is the time-stamp counter, and RDTSC is legal in an enclave */
 
 struct lease_grant {
     uint32_t magic, version;

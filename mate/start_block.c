@@ -76,6 +76,8 @@ static void fill(struct start_block *block, const struct signal_state *signals)
         block->flags |= START_TRACE_SYSCALLS;
     if (grant->flags & LEASE_NO_PATCH)
         block->flags |= START_NO_PATCH;
+    if (grant->flags & LEASE_TSC_CLOCK)
+        block->flags |= START_TSC_CLOCK;
 }
 
 struct start_block *start_block_make(const char *path, char **arguments, char **environment,

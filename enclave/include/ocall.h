@@ -259,4 +259,5 @@ struct start_block {
 };
 #define START_TRACE_SYSCALLS 1 /* log each system call (debug) */
 #define START_NO_PATCH 2 /* leave syscall sites alone: each traps (debug) */
+#define START_TSC_CLOCK 4 /* the host's clocks run by the time-stamp counter, which the enclave may read */
 #endif

@@ -51,7 +51,8 @@ void sgx_platform_start(const struct lease_grant *grant, uint64_t vdso)
         die("this CPU or kernel lacks FSGSBASE, which the software model of SGX needs: use Linux 5.9 or newer, "
             "without the boot option nofsgsbase");
     if ((cpu_leaf(CPUID_XSAVE, 1).eax & XSAVEC_XGETBV1) != XSAVEC_XGETBV1)
-        die("this CPU lacks XSAVEC, or XGETBV with ECX = 1, which the LibOS uses: use a CPU (of a virtual machine: a CPU "
+        die("this CPU lacks XSAVEC, or XGETBV with ECX = 1, which the LibOS uses: use a CPU (of a virtual machine: a "
+            "CPU "
             "model) that has them, as all with SGX 2 do");
     if (missing)
         die("pool %s wants CPU features (XFRM bits %lx) that this CPU lacks: use a pool with a smaller XFRM",

@@ -16,13 +16,14 @@ import sys
 from pathlib import Path
 
 from enclave_host import layout
+from enclave_host.clock import host_has_tsc_clock
 from enclave_host.cpuid import host_cpuid_table
 from enclave_host.image import ENCLU_SITE_SIZE, EnclaveImage, load_image
 from enclave_host.sgx import XFRM_SUPPORTED, Secinfo, Tcs
 
 ROOT = Path(__file__).resolve().parents[2]
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
-FLAG_SOFTWARE_MODEL, FLAG_TRACE, FLAG_NO_PATCH = 1, 2, 4
+FLAG_SOFTWARE_MODEL, FLAG_TRACE, FLAG_NO_PATCH, FLAG_TSC_CLOCK = 1, 2, 4, 8
 
 
 def image_memfd(image: EnclaveImage) -> int:
@@ -101,6 +102,7 @@ def main() -> int:
     options = parser.parse_args()
     image = load_image(options.image)
     flags = FLAG_SOFTWARE_MODEL | options.trace * FLAG_TRACE | options.no_patch * FLAG_NO_PATCH
+    flags |= host_has_tsc_clock() * FLAG_TSC_CLOCK
     ours, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     descriptors = [
         sealed_memfd(
