@@ -261,14 +261,16 @@ unsigned long lease_get_unmapped_area(struct file *file, unsigned long address, 
 	return address;
 }
 
-/* Only grown pages of private ranges can be given back: what was added stays part of the enclave. */
+/* Only pages of private ranges can be given back, and none that was added with content: it would come back. */
 static int check_trim(const struct enclave_lease *lease, unsigned long first, unsigned long last)
 {
-	const struct enclave_segment *segment = enclave_next_segment(lease->enclave, first);
 	unsigned long page = first;
+	void *entry;
 
-	if (segment && segment->first <= last)
-		return -EINVAL;
+	xa_for_each_range(&lease->enclave->initial, page, entry, first, last)
+		if (!xa_is_value(entry))
+			return -EINVAL;
+	page = first;
 	while (page <= last) {
 		const struct lease_range *range = lease_range_at(lease, page);
 

@@ -68,15 +68,32 @@ static int find_descriptor(uint64_t address, uint64_t size, uint64_t *offset)
     return -1;
 }
 
-/* By descriptor, since madvise would refuse a range that is not writable at the moment. */
+/* By descriptor, since madvise would refuse a range that is not writable at the moment. It may span mappings. */
 static long punch(uint64_t address, uint64_t size)
 {
-    uint64_t offset;
-    int descriptor = find_descriptor(address, size, &offset);
+    const struct lease *lease = &mate.lease;
+    const struct lease_mapping *mapping = lease->grant.mappings;
+    const struct lease_mapping *end = mapping + lease->grant.mapping_count;
 
-    if (descriptor < 0)
-        return -EINVAL;
-    return syscall4(__NR_fallocate, descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size);
+    while (size && mapping < end) {
+        uint64_t distance = address - mapping->address, part = mapping->size - distance;
+        long result;
+
+        if (address < mapping->address || distance >= mapping->size) {
+            mapping++;
+            continue;
+        }
+        if (part > size)
+            part = size;
+        result = syscall4(__NR_fallocate, lease->descriptors[1 + mapping->descriptor],
+                          FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, mapping->offset + distance, part);
+        if (result)
+            return result;
+        address += part;
+        size -= part;
+        mapping = lease->grant.mappings;
+    }
+    return size ? -EINVAL : 0;
 }
 
 void ocall_trim(struct host_thread *thread)

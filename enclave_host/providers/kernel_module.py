@@ -29,7 +29,6 @@ PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
 _SECS = struct.Struct("<QQII24xQQ")
 _COPY_SIZE = 1 << 20
-_COMPARTMENT_FLAGS = RangeFlag.PRIVATE | RangeFlag.GROW
 IMAGE_COOKIE = 0xFFFF_FFFF  # of the lease on the image; those on compartments have their index
 _NO_FILE = FileIdentity(device=0, inode=0)
 
@@ -210,24 +209,23 @@ class ModuleEnclave:
         return self._identities.get(index, _NO_FILE)
 
     def lend(self, index: int) -> Lent:
-        ranges = _compartment_ranges(index)
+        start = layout.compartment_offset(index)
+        # SECINFO lets only what comes after the LibOS's state be executed
+        code, end = start + layout.TRAMPOLINES_OFFSET, start + layout.COMPARTMENT_STRIDE
+        mappings = [
+            LeaseMapping(address=layout.ENCLAVE_BASE + first, size=last - first, offset=first, prot=prot, descriptor=1)
+            for first, last, prot in (
+                (start, code, PROT_READ | PROT_WRITE),
+                (code, end, PROT_READ | PROT_WRITE | PROT_EXEC),
+            )
+        ]
         image_fd = os.dup(self._image_lease)
         try:
-            lease_fd = self._lease(index, ranges)
+            lease_fd = self._lease(index)
             self._identities[index] = file_identity(lease_fd)
         except OSError:
             close_all((image_fd,))
             raise
-        mappings = tuple(
-            LeaseMapping(
-                address=layout.ENCLAVE_BASE + part.offset,
-                size=part.length,
-                offset=part.offset,
-                prot=part.prot,
-                descriptor=1,
-            )
-            for part in ranges
-        )
         return Lent(mappings=(*self._segments, *mappings), descriptors=(image_fd, lease_fd))
 
     def is_held(self, index: int) -> bool:
@@ -246,9 +244,10 @@ class ModuleEnclave:
         os.close(self._image_lease)
         os.close(self._fd)
 
-    def _lease(self, index: int, ranges: Sequence[Range]) -> int:
+    def _lease(self, index: int) -> int:
         if self.is_held(index):
             return teemate_uapi.lease_fd(self._fd, self._leases[index])
+        ranges = [_compartment_range(index)]
         lease = teemate_uapi.lease(self._fd, ranges=ranges, tcs=self._tcs[index], cookie=index)
         self._leases[index] = lease.id
         return lease.fd
@@ -264,12 +263,11 @@ class ModuleEnclave:
             return None
 
 
-def _compartment_ranges(index: int) -> tuple[Range, Range]:
-    """State of the LibOS, and what holds code: SECINFO gives only the latter the right to be executed."""
-    start = layout.compartment_offset(index)
-    code = start + layout.TRAMPOLINES_OFFSET
-    end = start + layout.COMPARTMENT_STRIDE
-    return (
-        Range(offset=start, length=code - start, prot=PROT_READ | PROT_WRITE, flags=_COMPARTMENT_FLAGS),
-        Range(offset=code, length=end - code, prot=PROT_READ | PROT_WRITE | PROT_EXEC, flags=_COMPARTMENT_FLAGS),
+def _compartment_range(index: int) -> Range:
+    """The whole compartment. SECINFO and the LibOS decide which of its pages may be executed."""
+    return Range(
+        offset=layout.compartment_offset(index),
+        length=layout.COMPARTMENT_STRIDE,
+        prot=PROT_READ | PROT_WRITE | PROT_EXEC,
+        flags=RangeFlag.PRIVATE | RangeFlag.GROW,
     )
