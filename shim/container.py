@@ -132,14 +132,14 @@ class Container:
         if process.pid <= 0:
             raise StatusError(Code.FAILED_PRECONDITION, "process not created")
         if process.status == Status.STOPPED:
-            raise StatusError(Code.NOT_FOUND, "os: process already finished")
+            raise StatusError(Code.NOT_FOUND, "process already finished")
         try:
             if exec_id:
                 os.kill(process.pid, number)
             else:
                 await self.runtime.kill(self.id, number, everyone=everyone)
         except ProcessLookupError as error:
-            raise StatusError(Code.NOT_FOUND, "os: process already finished") from error
+            raise StatusError(Code.NOT_FOUND, "process already finished") from error
         except DelegateError as error:
             code = Code.NOT_FOUND if error.process_is_gone else Code.UNKNOWN
             raise StatusError(code, str(error)) from error

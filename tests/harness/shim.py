@@ -1,0 +1,97 @@
+"""Looking at containers that run below a shim: their tasks, their shims, the events they cause."""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from shim.runtime import DEFAULT_ROOT
+from tests.harness.containerd import Containerd
+from tests.harness.paths import CTR
+from tests.harness.process import clean_environment, wait_until
+from tests.harness.stack import Stack
+
+SHIM_NAME = "shim-teemate-v2"
+SOCKETS = Path("/run/containerd/s")
+
+
+def tasks(containerd: Containerd) -> dict[str, tuple[int, str]]:
+    """`ctr tasks ls`: pid and status by container."""
+    lines = containerd.ctr("tasks", "ls").stdout.splitlines()[1:]
+    return {words[0]: (int(words[1]), words[2]) for words in (line.split() for line in lines)}
+
+
+def wait_status(containerd: Containerd, container: str, status: str, *, seconds: float = 30) -> None:
+    if not wait_until(lambda: tasks(containerd).get(container, (0, ""))[1] == status, seconds=seconds):
+        raise AssertionError(f"{container} is not {status}: {tasks(containerd)}")
+
+
+def remove(containerd: Containerd, *containers: str) -> None:
+    """Kill and delete, whatever state they are in."""
+    for container in containers:
+        containerd.ctr("tasks", "delete", "--force", container)
+        containerd.ctr("containers", "delete", container)
+
+
+def shims(stack: Stack) -> set[int]:
+    return {pid for pid, info in stack.processes().items() if info.name == SHIM_NAME and info.state != "Z"}
+
+
+def delegate_containers(namespace: str = "default") -> set[str]:
+    root = DEFAULT_ROOT / namespace
+    return {entry.name for entry in root.iterdir()} if root.exists() else set()
+
+
+def bundles(containerd: Containerd) -> set[str]:
+    root = containerd.directory / "state" / "io.containerd.runtime.v2.task" / "default"
+    return {entry.name for entry in root.iterdir()} if root.exists() else set()
+
+
+class Events:
+    """What containerd announces while the context lasts."""
+
+    def __init__(self, containerd: Containerd) -> None:
+        self._containerd = containerd
+        self._seen: list[tuple[str, dict[str, Any]]] = []
+
+    def __enter__(self) -> Events:
+        self._process = subprocess.Popen(
+            [CTR, "--address", str(self._containerd.socket), "events"],
+            stdout=subprocess.PIPE,
+            env=clean_environment(),
+        )
+        assert self._process.stdout
+        self._stream = self._process.stdout
+        # It subscribes some time after its start: an event of our own shows that it has.
+        number = 0
+        while not self._read_until_mark(number):
+            number += 1
+        return self
+
+    def _read_until_mark(self, number: int) -> bool:
+        self._containerd.ctr("namespaces", "label", "default", f"mark=m{number}")
+        if not select.select([self._stream], [], [], 1)[0]:
+            return False
+        self._stream.readline()
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        for line in self._stream.read().decode().splitlines():
+            words = line.split(maxsplit=6)
+            self._seen.append((words[5], json.loads(words[6])))
+        self._process.wait()
+
+    def of(self, container: str) -> list[tuple[str, dict[str, Any]]]:
+        """Topics below /tasks/ and their contents, for one container."""
+        return [
+            (topic.removeprefix("/tasks/"), content)
+            for topic, content in self._seen
+            if topic.startswith("/tasks/") and content.get("container_id") == container
+        ]
+
+    def topics(self, container: str) -> list[str]:
+        return [topic for topic, _ in self.of(container)]

@@ -1,0 +1,256 @@
+"""The same session against the stock shim and ours: what a user of ctr sees must be the same."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from dataclasses import dataclass
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.harness import shim as tasks_of
+from tests.harness.containerd import OWN_SHIM, STOCK_SHIM
+from tests.harness.paths import CTR
+from tests.harness.process import clean_environment, wait_until
+from tests.harness.shim import Events
+from tests.harness.stack import Stack
+from tests.harness.terminal import Terminal
+
+
+@dataclass(frozen=True)
+class Seen:
+    status: int
+    output: str
+    errors: str
+
+
+def seen(done: CompletedProcess[str]) -> Seen:
+    """Process ids and durations differ from run to run."""
+    return Seen(done.returncode, re.sub(r"\d{2,}", "N", done.stdout), re.sub(r"\d{2,}", "N", done.stderr))
+
+
+COMMANDS = {
+    "output": ("sh", "-c", "echo out; echo err >&2"),
+    "status": ("sh", "-c", "exit 23"),
+    "signal": ("sh", "-c", "kill -TERM $$"),
+    "much output": ("sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done"),
+    "environment": ("sh", "-c", "echo $FROM_OUTSIDE; pwd; id -u"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_run(tidy: Stack, name: str) -> None:
+    image = tidy.ctr_image("busybox")
+    options = ("--env=FROM_OUTSIDE=yes", "--cwd=/bin", "--user=7")
+    both = [
+        seen(tidy.containerd.run_with_shim(image, "same", *COMMANDS[name], shim=shim, options=options))
+        for shim in (STOCK_SHIM, OWN_SHIM)
+    ]
+    assert both[0] == both[1]
+
+
+def session(stack: Stack, shim: str) -> list[tuple[str, Seen]]:
+    """A container's life in ctr commands."""
+    ctr = stack.containerd.ctr
+    image = stack.ctr_image("busybox")
+    record: list[tuple[str, Seen]] = []
+
+    def step(*words: str) -> None:
+        record.append((" ".join(words), seen(ctr(*words))))
+
+    started = stack.containerd.run_with_shim(image, "life", "sleep", "1000", shim=shim, options=("--detach",))
+    record.append(("run", seen(started)))
+    step("tasks", "ls")
+    step("tasks", "exec", "--exec-id=e1", "life", "sh", "-c", "echo hello; exit 9")
+    step("tasks", "exec", "--exec-id=e2", "life", "sh", "-c", "kill -KILL $$")
+    step("tasks", "exec", "--exec-id=e3", "--cwd=/bin", "life", "pwd")
+    step("tasks", "exec", "--exec-id=bad/id", "life", "true")
+    step("tasks", "exec", "--exec-id=d1", "--detach", "life", "sleep", "1000")
+    record.append(("ps", Seen(0, str(len(ctr("tasks", "ps", "life").stdout.splitlines())), "")))
+    step("tasks", "kill", "--exec-id=d1", "--signal=SIGKILL", "life")
+    metrics = ctr("tasks", "metrics", "life")
+    names = re.findall(r"^(\w[\w.]+)", metrics.stdout, re.MULTILINE)
+    record.append(("metrics", Seen(metrics.returncode, " ".join(sorted(set(names))), "")))
+    step("tasks", "pause", "life")
+    step("tasks", "ls")
+    step("tasks", "resume", "life")
+    step("tasks", "ls")
+    step("tasks", "start", "life")
+    step("tasks", "delete", "life")
+    step("tasks", "kill", "--signal=SIGKILL", "life")
+    tasks_of.wait_status(stack.containerd, "life", "STOPPED")
+    step("tasks", "ls")
+    step("tasks", "kill", "--signal=SIGKILL", "life")
+    step("tasks", "exec", "--exec-id=late", "life", "true")
+    step("tasks", "delete", "life")
+    step("tasks", "delete", "life")
+    step("containers", "delete", "life")
+    step("tasks", "ls")
+    return record
+
+
+# What a message is about must be the same; how the stock shim words these is its own affair.
+STATUS_ONLY = {
+    "tasks exec --exec-id=late life true",
+}
+
+
+def test_a_life(tidy: Stack) -> None:
+    native, ours = session(tidy, STOCK_SHIM), session(tidy, OWN_SHIM)
+    for (name, expected), (_, found) in zip(native, ours, strict=True):
+        if name in STATUS_ONLY:
+            assert (found.status, found.output) == (expected.status, expected.output), name
+        else:
+            assert found == expected, name
+
+
+def test_events_come_in_order(tidy: Stack) -> None:
+    image = tidy.ctr_image("busybox")
+    topics: dict[str, list[str]] = {}
+    for shim in (STOCK_SHIM, OWN_SHIM):
+        with Events(tidy.containerd) as events:
+            tidy.containerd.run_with_shim(image, "announced", "sleep", "1000", shim=shim, options=("--detach",))
+            tidy.containerd.ctr("tasks", "exec", "--exec-id=e1", "announced", "sh", "-c", "exit 5")
+            tidy.containerd.ctr("tasks", "pause", "announced")
+            tidy.containerd.ctr("tasks", "resume", "announced")
+            tidy.containerd.ctr("tasks", "kill", "--signal=SIGKILL", "announced")
+            tasks_of.wait_status(tidy.containerd, "announced", "STOPPED")
+            tasks_of.remove(tidy.containerd, "announced")
+        topics[shim] = events.topics("announced")
+    assert topics[OWN_SHIM] == topics[STOCK_SHIM]
+    expected = ["create", "start", "exec-added", "exec-started", "exit", "paused", "resumed", "exit", "delete"]
+    assert topics[OWN_SHIM] == expected
+    of_exec, of_init = [content for topic, content in events.of("announced") if topic == "exit"]
+    assert (of_exec["id"], of_exec["exit_status"]) == ("e1", 5)
+    assert (of_init["id"], of_init["exit_status"]) == ("announced", 128 + signal.SIGKILL)
+
+
+def test_a_program_that_ends_at_once_is_started_before_it_ends(tidy: Stack) -> None:
+    image = tidy.ctr_image("programs")
+    with Events(tidy.containerd) as events:
+        for number in range(5):
+            done = tidy.containerd.run_with_shim(image, f"short{number}", "/programs/musl-static/hello")
+            assert (done.returncode, done.stdout) == (0, "hello, world\n"), done.stderr
+    for number in range(5):
+        assert events.topics(f"short{number}") == ["create", "start", "exit", "delete"]
+
+
+def test_exits_of_execs_come_before_that_of_init(tidy: Stack) -> None:
+    image = tidy.ctr_image("busybox")
+    with Events(tidy.containerd) as events:
+        tidy.containerd.run_with_shim(image, "many", "sleep", "1000", options=("--detach",))
+        for number in range(3):
+            tidy.containerd.ctr("tasks", "exec", f"--exec-id=e{number}", "--detach", "many", "sleep", "1000")
+        tidy.containerd.ctr("tasks", "kill", "--signal=SIGKILL", "many")
+        tasks_of.wait_status(tidy.containerd, "many", "STOPPED")
+        tasks_of.remove(tidy.containerd, "many")
+    ended = [content["id"] for topic, content in events.of("many") if topic == "exit"]
+    assert ended[-1] == "many" and sorted(ended[:-1]) == ["e0", "e1", "e2"]
+
+
+def ctr_run(stack: Stack, shim: str, *options: str) -> list[str]:
+    return [str(CTR), "--address", str(stack.containerd.socket), "run", "--rm", f"--runtime={shim}", *options]
+
+
+def test_terminal(tidy: Stack) -> None:
+    image = tidy.ctr_image("busybox")
+    shown = []
+    for shim in (STOCK_SHIM, OWN_SHIM):
+        script = "read a; echo got $a; read b; exec stty size"
+        words = [*ctr_run(tidy, shim, "--tty"), image, "tty", "sh", "-c", script]
+        terminal = Terminal(words, columns=91, rows=37)
+        try:
+            terminal.send(b"this\n")
+            terminal.expect(b"got this")
+            terminal.send(b"\n")
+            terminal.expect(b"37 91")
+            assert terminal.wait() == 0
+            shown.append(terminal.seen)
+        finally:
+            terminal.close()
+            tasks_of.remove(tidy.containerd, "tty")
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize(
+    ("shim", "command"),
+    [
+        (STOCK_SHIM, ("head", "-n", "5000")),
+        (OWN_SHIM, ("head", "-n", "5000")),
+        (OWN_SHIM, ("cat",)),  # to the end of input; the stock shim of containerd 1.6 may hang here
+    ],
+)
+def test_standard_input(tidy: Stack, shim: str, command: tuple[str, ...]) -> None:
+    image = tidy.ctr_image("busybox")
+    text = "".join(f"line {number}\n" for number in range(5000))
+    done = subprocess.run(
+        [*ctr_run(tidy, shim), image, "fed", *command],
+        input=text,
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, text), done.stderr
+
+
+def test_output_to_a_file(tidy: Stack) -> None:
+    image = tidy.ctr_image("busybox")
+    outputs = []
+    for shim in (STOCK_SHIM, OWN_SHIM):
+        log = tidy.directory / f"log-{shim}"
+        options = ("--detach", f"--log-uri=file://{log}")
+        tidy.containerd.run_with_shim(image, "logged", "sh", "-c", "echo out; echo err >&2", shim=shim, options=options)
+        tasks_of.wait_status(tidy.containerd, "logged", "STOPPED")
+        assert wait_until(lambda log=log: log.exists() and log.read_text().count("\n") == 2, seconds=20)
+        tasks_of.remove(tidy.containerd, "logged")
+        outputs.append(sorted(log.read_text().splitlines()))
+    assert outputs[0] == outputs[1] == ["err", "out"]
+
+
+def test_the_pool_annotation_takes_effect_and_the_pause_container_takes_no_compartment(tidy: Stack) -> None:
+    image = tidy.ctr_image("busybox")
+    options = ("--detach", "--annotation=io.teemate.pool=small", "--annotation=io.teemate.threads=2")
+    pause = ("--detach", "--annotation=io.kubernetes.cri.container-type=sandbox")
+    tidy.containerd.run_with_shim(image, "pause", "sleep", "1000", options=pause)
+    leased = [lease["container"] for lease in tidy.hostd.leases()]
+    assert leased == []
+    tidy.containerd.run_with_shim(image, "chosen", "sleep", "1000", options=options)
+    (lease,) = tidy.hostd.leases()
+    assert (lease["pool"], lease["container"]) == ("small", "default/chosen")
+    tasks_of.remove(tidy.containerd, "chosen", "pause")
+    assert tidy.hostd.leases() == []
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        ("io.teemate.pool=nowhere", ["nowhere"]),
+        ("io.teemate.poll=default", ["io.teemate.poll", "io.teemate.pool"]),
+        ("io.teemate.memory=900g", ["memory"]),
+    ],
+)
+def test_refusals_are_explained_and_leave_nothing(tidy: Stack, annotation: str, words: list[str]) -> None:
+    image = tidy.ctr_image("busybox")
+    done = tidy.containerd.run_with_shim(image, "refused", "true", options=(f"--annotation={annotation}",))
+    assert done.returncode != 0
+    for word in words:
+        assert word in done.stderr
+    assert "refused" not in tasks_of.delegate_containers()
+    assert "refused" not in tasks_of.bundles(tidy.containerd)
+
+
+def test_a_group_shares_one_shim(tidy: Stack) -> None:
+    image = tidy.ctr_image("busybox")
+    before = tasks_of.shims(tidy)
+    options = ("--detach", "--annotation=io.kubernetes.cri.sandbox-id=pod1")
+    for name in ("first", "second"):
+        done = tidy.containerd.run_with_shim(image, name, "sleep", "1000", options=options)
+        assert done.returncode == 0, done.stderr
+    assert len(tasks_of.shims(tidy) - before) == 1
+    tasks_of.remove(tidy.containerd, "first")
+    assert tidy.containerd.ctr("tasks", "exec", "--exec-id=e", "second", "echo", "here").stdout == "here\n"
+    tasks_of.remove(tidy.containerd, "second")
+    assert wait_until(lambda: tasks_of.shims(tidy) == before, seconds=20)
