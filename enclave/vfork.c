@@ -42,8 +42,10 @@ static long result_of(const struct thread *self)
 
 void vfork_check_return(struct thread *self)
 {
-    if (((volatile struct exchange *)self->exchange)->op == OCALL_VFORK)
-        resume_parent(self, result_of(self));
+    if (((volatile struct exchange *)self->exchange)->op != OCALL_VFORK)
+        return;
+    long result = result_of(self);
+    resume_parent(self, result ? result : -EIO); /* the child has begun, and does so once */
 }
 
 /* On the child's frame. */

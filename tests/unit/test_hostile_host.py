@@ -36,6 +36,7 @@ SOURCES = [
     "sys_stat.c",
     "sys_thread.c",
     "sys_time.c",
+    "vfork.c",
     "vma.c",
 ]
 FLAGS = [

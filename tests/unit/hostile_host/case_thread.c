@@ -11,6 +11,7 @@
 #include "fake.h"
 #include "futex.h"
 #include "usercopy.h"
+#include "vfork.h"
 
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 #define MAIN_ID 77
@@ -118,9 +119,55 @@ static void waits_that_were_cut_off_take_no_room(void)
     EXPECT(fake_compartment.futex_waiter_count == 1);
 }
 
+static long restored;
+
+long vfork_save(struct vfork_point *point)
+{
+    (void)point;
+    return 0;
+}
+
+_Noreturn void vfork_leave(struct registers *child_frame)
+{
+    (void)child_frame;
+    longjmp(aborted, 1);
+}
+
+_Noreturn void vfork_restore(struct vfork_point *point, long result, struct registers *frame)
+{
+    (void)point, (void)frame;
+    restored = result;
+    longjmp(aborted, 1);
+}
+
+static long result_in_parent(struct thread *thread, int64_t answer_of_host)
+{
+    thread->exchange->op = OCALL_VFORK;
+    thread->exchange->u.vfork.result = answer_of_host;
+    if (!setjmp(aborted))
+        vfork_check_return(thread);
+    return restored;
+}
+
+static void a_child_begins_once(void)
+{
+    static struct exchange exchange;
+
+    set_up();
+    struct thread *thread = thread_at(&fake_compartment, 0);
+    thread->compartment = &fake_compartment;
+    thread->exchange = &exchange;
+    vfork_state(thread)->parent = *thread;
+    EXPECT(result_in_parent(thread, CHILD_ID) == CHILD_ID);
+    EXPECT(result_in_parent(thread, -EAGAIN) == -EAGAIN);
+    EXPECT(result_in_parent(thread, 0) == -EIO);
+    EXPECT(result_in_parent(thread, 1L << 40) == -EIO);
+}
+
 const struct fake_case thread_cases[] = {
     {"threads_that_were_not_to_be_keep_their_slot", threads_that_were_not_to_be_keep_their_slot},
     {"two_threads_do_not_get_one_id", two_threads_do_not_get_one_id},
     {"waits_that_were_cut_off_take_no_room", waits_that_were_cut_off_take_no_room},
+    {"a_child_begins_once", a_child_begins_once},
     {0, 0},
 };
