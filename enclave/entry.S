@@ -155,6 +155,25 @@
 .Lflags_clear_\@:
 .endm
 
+/* What of struct registers can be popped: all but the flags, RIP and RSP, which follow. */
+.macro POP_PROGRAM
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rdi
+    pop %rsi
+    pop %rdx
+    pop %rcx
+    pop %rbx
+    pop %rbp
+    pop %rax
+.endm
+
     .section .text.entry, "ax", @progbits
 
 /* RAX = CSSA, RBX = TCS, RCX = where to EEXIT to, RDI = enum ecall, RSI = exchange, RDX = argument */
@@ -523,39 +542,11 @@ program_resume:
     mov %cl, %ah
     add $0x78, %al
     sahf
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %r11
-    pop %r10
-    pop %r9
-    pop %r8
-    pop %rdi
-    pop %rsi
-    pop %rdx
-    pop %rcx
-    pop %rbx
-    pop %rbp
-    pop %rax
+    POP_PROGRAM
     mov 16(%rsp), %rsp
     jmp *%gs:THREAD_RETURN_RIP
 1:
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %r11
-    pop %r10
-    pop %r9
-    pop %r8
-    pop %rdi
-    pop %rsi
-    pop %rdx
-    pop %rcx
-    pop %rbx
-    pop %rbp
-    pop %rax
+    POP_PROGRAM
     popfq
     mov 8(%rsp), %rsp
     jmp *%gs:THREAD_RETURN_RIP

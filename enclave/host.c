@@ -49,14 +49,6 @@ int outside_enclave(uint64_t address, uint64_t size)
     return end <= ENCLAVE_BASE || address >= ENCLAVE_BASE + ELRANGE_SIZE_MAX;
 }
 
-int inside_enclave(uint64_t address, uint64_t size)
-{
-    uint64_t end;
-    if (__builtin_add_overflow(address, size, &end))
-        return 0;
-    return address >= ENCLAVE_BASE && end <= ENCLAVE_BASE + ELRANGE_SIZE_MAX;
-}
-
 int host_attach(struct thread *self)
 {
     host_exchange *exchange = self->exchange;

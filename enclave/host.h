@@ -60,7 +60,6 @@ void enclave_ocall(void);
 _Noreturn void enclave_exit_thread(void); /* and free this slot */
 _Noreturn void enclave_leave(void); /* for good, but the slot stays taken */
 
-/* Does [address, address + size) lie wholly outside / inside ELRANGE? Overflow: neither. */
+/* Does [address, address + size) lie wholly outside ELRANGE? Not if it overflows. */
 int outside_enclave(uint64_t address, uint64_t size);
-int inside_enclave(uint64_t address, uint64_t size);
 #endif

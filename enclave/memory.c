@@ -20,11 +20,6 @@
 /* Small anonymous mappings are touched soon and wholly. */
 #define COMMIT_WHOLE_MAX 0x20000
 
-static uint64_t page_of(const struct compartment *compartment, uint64_t address)
-{
-    return (address - compartment->base) / PAGE_SIZE;
-}
-
 void memory_init(struct compartment *compartment, uint64_t limit)
 {
     struct memory *memory = &compartment->memory;

@@ -2,7 +2,10 @@
 /* What the memory_*.c files share: the functions that expect memory.lock to be held. */
 #ifndef TEEMATE_MEMORY_INTERNAL_H
 #define TEEMATE_MEMORY_INTERNAL_H
+#include <linux/mman.h>
+
 #include "compartment.h"
+#include "dirty_map.h"
 #include "memory.h"
 
 /* Unmapped memory that may still hold EPC pages is given back when there is more of it than this. */
@@ -20,6 +23,23 @@ static inline int in_app_area(const struct compartment *compartment, uint64_t ad
 static inline uint64_t *dirty_map(const struct compartment *compartment)
 {
     return (uint64_t *)(compartment->base + DIRTY_MAP_OFFSET);
+}
+
+static inline uint64_t page_of(const struct compartment *compartment, uint64_t address)
+{
+    return (address - compartment->base) / PAGE_SIZE;
+}
+
+/* Of a mapping with backing: has the page been loaded? */
+static inline int is_loaded(const struct compartment *compartment, uint64_t page)
+{
+    return dirty_map_count(dirty_map(compartment), page, page + 1) != 0;
+}
+
+/* PROT_READ stands for any access: what may be written or executed can be read, too. */
+static inline int vma_permits(const struct vma *entry, uint32_t access)
+{
+    return access == PROT_READ ? entry->prot != PROT_NONE : !!(entry->prot & access);
 }
 
 long memory_map_locked(struct compartment *compartment, const struct memory_request *request);

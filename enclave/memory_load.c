@@ -12,16 +12,6 @@
 #include "host.h"
 #include "memory_internal.h"
 
-static uint64_t page_of(const struct compartment *compartment, uint64_t address)
-{
-    return (address - compartment->base) / PAGE_SIZE;
-}
-
-static int is_loaded(const struct compartment *compartment, uint64_t page)
-{
-    return dirty_map_count(dirty_map(compartment), page, page + 1) != 0;
-}
-
 /* The entry that may load the address. */
 static const struct vma *backed_entry(const struct compartment *compartment, uint64_t address)
 {
@@ -64,17 +54,12 @@ long memory_try_load(struct compartment *compartment, uint64_t address)
     return result;
 }
 
-static int permits(const struct vma *entry, uint32_t access)
-{
-    return access == PROT_READ ? entry->prot != PROT_NONE : !!(entry->prot & access);
-}
-
 enum memory_fault memory_fault(struct compartment *compartment, uint64_t address, uint32_t access)
 {
     enum memory_fault result = MEMORY_FAULT_BAD;
     spin_lock(&compartment->memory.lock);
     const struct vma *entry = backed_entry(compartment, address);
-    if (entry && permits(entry, access)) {
+    if (entry && vma_permits(entry, access)) {
         result = MEMORY_FAULT_LOADED; /* perhaps by another thread that met the same fault */
         if (!is_loaded(compartment, page_of(compartment, address)) && load_group(compartment, entry, address))
             result = MEMORY_FAULT_NO_FILE;

@@ -11,23 +11,16 @@
 #include "host.h"
 #include "memory_internal.h"
 
-static int permits(const struct vma *entry, uint32_t access)
-{
-    return access == PROT_READ ? entry->prot != PROT_NONE : !!(entry->prot & access);
-}
-
 /* Of a file mapping only what is loaded is accessible: the run of such pages around the address. */
 static void clip_to_loaded(struct compartment *compartment, uint64_t address, uint64_t *start, uint64_t *end)
 {
-    uint64_t *map = dirty_map(compartment), low = PAGE_ALIGN_DOWN(address), high = low;
-    while (low > *start &&
-           dirty_map_count(map, (low - compartment->base) / PAGE_SIZE - 1, (low - compartment->base) / PAGE_SIZE))
-        low -= PAGE_SIZE;
-    while (high < *end &&
-           dirty_map_count(map, (high - compartment->base) / PAGE_SIZE, (high - compartment->base) / PAGE_SIZE + 1))
-        high += PAGE_SIZE;
-    *start = low;
-    *end = high;
+    uint64_t low = page_of(compartment, address), high = low;
+    while (low > page_of(compartment, *start) && is_loaded(compartment, low - 1))
+        low--;
+    while (high < page_of(compartment, *end) && is_loaded(compartment, high))
+        high++;
+    *start = compartment->base + low * PAGE_SIZE;
+    *end = compartment->base + high * PAGE_SIZE;
 }
 
 /* The end of what is now accessible as the table says; 0 if there was nothing to repair. */
@@ -39,7 +32,7 @@ static uint64_t repair_locked(struct compartment *compartment, uint64_t address,
         return 0;
     const struct vma *entry = &vmas->entries[index];
     uint64_t start = entry->start, end = entry->end;
-    if (entry->kind != VMA_PRIVATE || !permits(entry, access))
+    if (entry->kind != VMA_PRIVATE || !vma_permits(entry, access))
         return 0;
     if (entry->backing)
         clip_to_loaded(compartment, address, &start, &end);

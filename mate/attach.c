@@ -129,12 +129,6 @@ void lease_map(const struct lease *lease)
         map_one(lease, &lease->grant.mappings[i]);
 }
 
-void lease_unmap(const struct lease *lease)
-{
-    for (uint32_t i = 0; i < lease->grant.mapping_count; i++)
-        syscall2(__NR_munmap, lease->grant.mappings[i].address, lease->grant.mappings[i].size);
-}
-
 void lease_close_program_memory(const struct lease *lease)
 {
     uint64_t base = lease->grant.compartment_base;

@@ -13,7 +13,6 @@ void lease_read_row(struct lease *lease, int first);
 
 /* Map everything the grant names. Never replaces a mapping that exists. */
 void lease_map(const struct lease *lease);
-void lease_unmap(const struct lease *lease);
 
 /* No access to the program's memory until the LibOS asks for it (OCALL_PROTECT). */
 void lease_close_program_memory(const struct lease *lease);
