@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from teemate_runtime.launcher import script
 from tests.harness.images import THREAD_EXIT, build_programs, program
 from tests.harness.paths import BIN, LIBOS, MATE, ROOT, RUNC
 from tests.harness.rootfs import RootFs
 
-SOURCE = ROOT
 _PACKAGES = (
     "_cffi_backend.cpython-311-x86_64-linux-gnu.so",
     "_yaml",
@@ -39,8 +39,8 @@ def files() -> RootFs:
     fs.tree(Path("/usr/lib/python3.11"))
     fs.file(THREAD_EXIT)
     fs.file(RUNC)
-    for folder in ("enclave_host", "teemate_runtime", "protos"):
-        fs.tree(SOURCE / folder, str(ROOT / folder))
+    for folder in ("enclave_host", "teemate_runtime", "protos", "zygote"):
+        fs.tree(ROOT / folder)
     venv = BIN.parent
     for name in _PACKAGES:
         path = venv / _SITE / name
@@ -50,7 +50,8 @@ def files() -> RootFs:
             fs.file(path)
     fs.text(str(venv / "pyvenv.cfg"), (venv / "pyvenv.cfg").read_text())
     fs.link(str(BIN / "python"), "/usr/bin/python3.11")
-    fs.copy(BIN / "teemate-runtime", str(BIN / "teemate-runtime"))
+    start = script(interpreter=Path("/usr/bin/python3.11"), packages=ROOT, library=ROOT / "build")
+    fs.text(str(BIN / "teemate-runtime"), start, mode=0o755)
     fs.copy(LIBOS, str(ROOT / "build" / "libos.elf"))
     fs.copy(MATE, str(ROOT / "build" / "mate"))
     fs.file(Path(__file__).with_name("guest_stack.py"), "/t/guest_stack.py")

@@ -11,6 +11,7 @@ import pytest
 from tests.vm import enclaves, full_stack, initramfs, kernels, machine
 from tests.vm.kernels import BUILD, ROOT, Kernel
 
+SKIP_STATUS = 77
 BOOT_SECONDS = 600  # a busy machine; an idle one takes 15
 
 # Refused while a descriptor is open; then gone, and back. A superblock is released a moment after its last file.
@@ -120,7 +121,9 @@ def test_full_stack(kernel: Kernel) -> None:
         phases=[("stack", _STACK)],
         layer=full_stack.files().layer(),
     )
-    console = machine.boot(kernel.image, archive, timeout=BOOT_SECONDS, memory_mib=2048, cpu=_CPU_FOR_MODEL)
+    console = machine.boot(kernel.image, archive, timeout=BOOT_SECONDS, memory_mib=2048, cpu=_CPU_FOR_MODEL, cpus=1)
     Path(directory / "console.txt").write_text(console.text)
+    if "stack" in console.phases and console.phases["stack"].status == SKIP_STATUS:
+        pytest.skip(console.phases["stack"].lines[-1])
     test_phase(console, "stack")
     test_kernel_does_not_complain(console)

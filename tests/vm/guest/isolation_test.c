@@ -87,7 +87,8 @@ static void test_advice(void)
         const char *name;
     } refused[] = {
         {MADV_DOFORK, "MADV_DOFORK"},   {MADV_DODUMP, "MADV_DODUMP"}, {MADV_POPULATE_READ, "MADV_POPULATE_READ"},
-        {MADV_PAGEOUT, "MADV_PAGEOUT"}, {MADV_FREE, "MADV_FREE"},     {MADV_REMOVE, "MADV_REMOVE of added pages"}};
+        {MADV_PAGEOUT, "MADV_PAGEOUT"}, {MADV_FREE, "MADV_FREE"},
+    };
     unsigned int i;
 
     for (i = 0; i < sizeof(refused) / sizeof(*refused); i++)

@@ -128,7 +128,7 @@ static void test_growing(int enclave)
           "a page given back by madvise reads as zero");
     check(mprotect((void *)AT(GROW_FIRST), PAGE, PROT_READ | PROT_EXEC) == 0, "grown pages may be executable");
     check(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE) < 0 && errno == EINVAL,
-          "added pages cannot be given back");
+          "pages added with content cannot be given back");
     check(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(500 * PAGE), PAGE) < 0 && errno == EACCES,
           "nor those of others");
     check(fallocate(fd, 0, 0, PAGE) < 0 && ftruncate(fd, 0) < 0, "the file has no size to change");
