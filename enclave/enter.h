@@ -34,11 +34,11 @@ uint64_t patch_restart_address(const struct compartment *compartment, uint64_t r
 uint64_t patch_forward_address(const struct compartment *compartment, uint64_t address);
 /* cpuid.c: CPUID is illegal in an enclave; answer from what the host says, within what the enclave may use. */
 void program_cpuid(struct registers *frame);
-/* signal.c: entry.S saw thread->pending on the way back to the program. */
+/* signal.c: program_switch.S saw thread->pending on the way back to the program. */
 void program_exit_pending(struct registers *frame);
 
 _Noreturn void scrub_block_and_leave(uint64_t block);
 
-/* Labels of entry.S that exception.c points SSA[0] to */
+/* Labels of program_switch.S that exception.c points SSA[0] to */
 extern const char frame_call[], program_resume[], program_resume_end[];
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every way into and out of the enclave, and between the program and the LibOS.
+ * Every way into and out of the enclave. Those between the program and the LibOS are in program_switch.S.
  *
  *          host                      LibOS (CSSA = 0)                        program
  *   EENTER START --------> enclave_entry -> enclave_begin -> program_enter ---> runs
@@ -153,25 +153,6 @@
     pushq $2
     popfq
 .Lflags_clear_\@:
-.endm
-
-/* What of struct registers can be popped: all but the flags, RIP and RSP, which follow. */
-.macro POP_PROGRAM
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %r11
-    pop %r10
-    pop %r9
-    pop %r8
-    pop %rdi
-    pop %rsi
-    pop %rdx
-    pop %rcx
-    pop %rbx
-    pop %rbp
-    pop %rax
 .endm
 
     .section .text.entry, "ax", @progbits
@@ -423,135 +404,6 @@ scrub_block_and_leave:
     ERASE THREAD_EXCEPTION_STACK, (THREAD_EXCEPTION_STACK_TOP - THREAD_EXCEPTION_STACK)
     ERASE THREAD_STACK, (THREAD_STACK_TOP - THREAD_STACK)
     EEXIT_CLEARED
-
-/* A patched site: RCX = return address, RAX = number. Nothing but RCX has changed since the program's code. */
-    .globl syscall_enter
-    .type syscall_enter, @function
-syscall_enter:
-    mov %rsp, %gs:THREAD_APP_RSP
-    mov %gs:THREAD_FRAME, %rsp
-    lea REGISTERS_SIZE(%rsp), %rsp
-    pushq %gs:THREAD_APP_RSP
-    push %rcx
-    pushfq
-    push %rax
-    push %rbp
-    push %rbx
-    push %rcx
-    push %rdx
-    push %rsi
-    push %rdi
-    push %r8
-    push %r9
-    push %r10
-    pushq REGISTERS_RFLAGS-REGISTERS_R10(%rsp) /* R11 = flags, as SYSCALL does; R10 was pushed last */
-    push %r12
-    push %r13
-    push %r14
-    push %r15
-    mov %rax, %gs:THREAD_SYSCALL_NUMBER
-    testl $(RFLAGS_DF | RFLAGS_AC), REGISTERS_RFLAGS(%rsp)
-    jz 1f
-    pushq $2
-    popfq
-1:
-    mov %rsp, %rdi
-    xor %ebp, %ebp
-    call syscall_entry
-    jmp program_resume
-
-/* A patched CPUID: RBX = return address, which CPUID overwrites anyway. Nothing but RBX has changed. */
-    .globl cpuid_enter
-    .type cpuid_enter, @function
-cpuid_enter:
-    mov %rsp, %gs:THREAD_APP_RSP
-    mov %gs:THREAD_FRAME, %rsp
-    lea REGISTERS_SIZE(%rsp), %rsp
-    pushq %gs:THREAD_APP_RSP
-    push %rbx
-    pushfq
-    push %rax
-    push %rbp
-    push %rbx
-    push %rcx
-    push %rdx
-    push %rsi
-    push %rdi
-    push %r8
-    push %r9
-    push %r10
-    push %r11
-    push %r12
-    push %r13
-    push %r14
-    push %r15
-    movq $NO_SYSCALL, %gs:THREAD_SYSCALL_NUMBER
-    testl $(RFLAGS_DF | RFLAGS_AC), REGISTERS_RFLAGS(%rsp)
-    jz 1f
-    pushq $2
-    popfq
-1:
-    mov %rsp, %rdi
-    xor %ebp, %ebp
-    call program_cpuid
-    jmp program_resume
-
-/* exception.c: the frame is filled; call RAX(RDI, RSI, RDX, RCX) and return to the program. */
-    .globl frame_call
-    .type frame_call, @function
-frame_call:
-    mov %gs:THREAD_FRAME, %rsp
-    xor %ebp, %ebp
-    call *%rax
-    jmp program_resume
-
-/* _Noreturn void program_enter(struct thread *self, const struct registers *registers) */
-    .globl program_enter
-    .type program_enter, @function
-program_enter:
-    mov THREAD_FRAME(%rdi), %rdi
-    mov %rdi, %rdx
-    mov $(REGISTERS_SIZE / 8), %ecx
-    rep movsq
-    mov %rdx, %rsp
-    movq $NO_SYSCALL, %gs:THREAD_SYSCALL_NUMBER
-    jmp program_resume
-
-exit_pending:
-    mov %rsp, %rdi
-    call program_exit_pending
-
-/*
- * Back to the program with the registers of the frame. A signal that interrupts [program_resume,
- * program_resume_end) starts it again from the top (exception.c): the frame is still whole.
- */
-    .globl program_resume
-    .type program_resume, @function
-program_resume:
-    mov %gs:THREAD_FRAME, %rsp
-    cmpl $0, %gs:THREAD_PENDING
-    jne exit_pending
-    mov REGISTERS_RIP(%rsp), %rax
-    mov %rax, %gs:THREAD_RETURN_RIP
-    testl $(RFLAGS_DF | RFLAGS_AC), REGISTERS_RFLAGS(%rsp)
-    jnz 1f
-    /* the arithmetic flags without POPFQ, which takes four times as long: OF by an overflow, the rest by SAHF */
-    movzbl REGISTERS_RFLAGS(%rsp), %ecx
-    movzbl REGISTERS_RFLAGS+1(%rsp), %eax
-    and $8, %al
-    mov %cl, %ah
-    add $0x78, %al
-    sahf
-    POP_PROGRAM
-    mov 16(%rsp), %rsp
-    jmp *%gs:THREAD_RETURN_RIP
-1:
-    POP_PROGRAM
-    popfq
-    mov 8(%rsp), %rsp
-    jmp *%gs:THREAD_RETURN_RIP
-    .globl program_resume_end
-program_resume_end:
 
 /*
  * void extended_state_save(void *area, uint64_t xfrm): standard format, as a signal frame holds it.

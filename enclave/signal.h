@@ -55,7 +55,7 @@ int signal_deliverable(const struct thread *self);
  * At the end of a system call: deliver what is deliverable by rewriting `registers` to enter handlers.
  * `result` is the call's result; -ERESTARTSYS becomes a restart or -EINTR by SA_RESTART.
  *
- * syscall_entry calls it when the result is -ERESTART* or thread->pending is set, the exit path of entry.S
+ * syscall_entry calls it when the result is -ERESTART* or thread->pending is set, the exit path of program_switch.S
  * when a signal came later; then the result is final. Returns 0 when `registers` are what the program
  * continues with, rax included. Returns 1, `registers` untouched, when the result was -ERESTART* and no
  * handler runs: syscall_entry makes the call again. In both cases a saved_mask has been put back.

@@ -33,7 +33,7 @@ typedef long (*syscall_handler)(struct syscall *call);
 #undef REFUSED
 #undef UNSUPPORTED
 
-/* Called by entry.S on the LibOS stack, for trapped and patched sites alike. */
+/* Called by program_switch.S on the LibOS stack, for trapped and patched sites alike. */
 void syscall_entry(struct registers *registers);
 
 /* Is this a descriptor that the program may not see (the mate's own)? */
