@@ -15,6 +15,9 @@
 #define CALL_RUN 32
 #define CALL_REFUSE 40
 #define CALL_FUNCTION 48
+/* ECALL_OCALL_RETURN and ENCLU_EENTER */
+#define ENTER_OCALL_RETURN 3
+#define ENTER_FUNCTION 2
 
 #ifndef __ASSEMBLER__
 #include <stddef.h>
@@ -36,6 +39,9 @@ _Static_assert(offsetof(struct enclave_call, function) == CALL_FUNCTION, "functi
 
 /* 0, or -EINTR when `refuse` was set: then nothing was entered. */
 long enclave_call(const struct enclave_call *call);
+
+/* For run->user_handler: most OCALLs need not end the call. See enclave_loop.c. */
+int enclave_exit_handler(long rdi, long rsi, long rdx, long rsp, long r8, long r9, struct sgx_enclave_run *run);
 extern char enclave_call_window_start[], enclave_call_window_end[];
 #endif
 #endif

@@ -40,6 +40,7 @@ static enum leave call(struct host_thread *thread, struct enclave_call *call)
         die("internal error: sgx_enter_enclave refused its arguments: %ld", result);
     if (run->function == ENCLU_EEXIT)
         return LEFT_BY_EEXIT;
+    /* Also when that was an entry by enclave_exit_handler: `call` describes it */
     if (run->function == ENCLU_EENTER && run->exception_vector == VECTOR_GP)
         return NOT_ENTERED_BUSY;
     /* An AEX leaves RAX = ERESUME, so that is the leaf of every exception inside */
@@ -70,6 +71,46 @@ static enum leave enter(struct host_thread *thread, uint32_t ecall, uint64_t arg
     while ((left = call(thread, &thread->call)) == NOT_ENTERED_BUSY)
         syscall0(__NR_sched_yield);
     return left;
+}
+
+_Static_assert(ENTER_OCALL_RETURN == ECALL_OCALL_RETURN && ENTER_FUNCTION == ENCLU_EENTER, "enclave_call.h");
+
+/* OCALLs which neither begin nor end anything, and need little stack. */
+static int is_plain(uint32_t op)
+{
+    switch (op) {
+    case OCALL_SYSCALL:
+    case OCALL_FUTEX_WAIT:
+    case OCALL_FUTEX_WAKE:
+    case OCALL_CLOCK:
+    case OCALL_PROTECT:
+    case OCALL_COMMIT:
+    case OCALL_TRIM:
+    case OCALL_FILL:
+    case OCALL_SIGACTION:
+    case OCALL_CPUID:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/*
+ * Called after each exit of the loop's entries. Serves an OCALL and returns the exchange to enter again with, or NULL:
+ * the loop is to deal with it. Without a return from enclave_call() in between, the enclave's returns are predicted
+ * right.
+ */
+struct exchange *enclave_serve_at_exit(struct sgx_enclave_run *run)
+{
+    struct host_thread *thread = (struct host_thread *)((char *)run - offsetof(struct host_thread, run));
+
+    if (run->function != ENCLU_EEXIT || thread->level || !is_plain(thread->exchange->op))
+        return NULL;
+    prepare_entry(thread, &thread->call, ECALL_OCALL_RETURN, 0);
+    ocall_serve(thread);
+    if (thread->blocked)
+        signal_unblock(thread);
+    return thread->exchange;
 }
 
 /* At CSSA = 1 the LibOS does one thing and leaves. Anything else is a bug of the LibOS. */
@@ -117,6 +158,8 @@ static enum leave resume(struct host_thread *thread)
         thread->call.refuse = &thread->unannounced;
         thread->call.function = ENCLU_ERESUME;
         left = call(thread, &thread->call);
+        if (left == NOT_ENTERED_BUSY)
+            return enter(thread, ECALL_OCALL_RETURN, 0);
         if (left != NOT_ENTERED_SIGNALS)
             return left;
         thread->unannounced = 0;
@@ -126,8 +169,10 @@ static enum leave resume(struct host_thread *thread)
 
 uint32_t enclave_loop(struct host_thread *thread, uint32_t ecall, uint64_t argument)
 {
-    enum leave left = enter(thread, ecall, argument);
+    enum leave left;
 
+    thread->run.user_handler = (uint64_t)enclave_exit_handler;
+    left = enter(thread, ecall, argument);
     for (;;) {
         if (left == LEFT_BY_EXCEPTION) {
             if (thread->run.exception_vector == VECTOR_PF)
@@ -148,6 +193,7 @@ long enclave_reset(struct host_thread *thread)
 {
     struct enclave_call *reset = &thread->call;
 
+    thread->run.user_handler = 0; /* what this leaves for is no OCALL */
     prepare_entry(thread, reset, ECALL_RESET, 0);
     thread->exchange->exception_op = 0;
     if (call(thread, reset) != LEFT_BY_EEXIT || thread->exchange->exception_op != OCALL_RESET_DONE)

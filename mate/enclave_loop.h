@@ -12,6 +12,8 @@ enum ocall_outcome {
 
 /* Enter at CSSA = 0 and serve OCALLs until one of them finishes the loop. Returns its number. */
 uint32_t enclave_loop(struct host_thread *thread, uint32_t ecall, uint64_t argument);
+/* For enclave_exit_handler. */
+struct exchange *enclave_serve_at_exit(struct sgx_enclave_run *run);
 
 /* From a signal handler, at CSSA = 1: ECALL_SIGNAL or ECALL_EXCEPTION. */
 void enclave_enter_from_handler(struct host_thread *thread, uint32_t ecall);

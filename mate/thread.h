@@ -8,8 +8,8 @@
  *   0x20000   guard
  *   0x21000   stack
  *   0x31000   gate stacks, see enclave_call.S
- *   0x33000   struct exchange
- *   0x36000   copy buffer
+ *   0x39000   struct exchange
+ *   0x3c000   copy buffer
  *
  * The block is aligned to THREAD_ALIGNMENT, so a signal handler finds its thread from the address of
  * its stack: FS and GS may be the enclave's.
@@ -24,9 +24,9 @@
 #define BLOCK_STACK 0x21000
 #define BLOCK_STACK_END 0x31000
 #define BLOCK_GATE_STACKS 0x31000
-#define BLOCK_GATE_STACK_SIZE 0x1000
-#define BLOCK_EXCHANGE 0x33000
-#define BLOCK_BUFFER 0x36000
+#define BLOCK_GATE_STACK_SIZE 0x4000
+#define BLOCK_EXCHANGE 0x39000
+#define BLOCK_BUFFER 0x3c000
 #define BLOCK_SIZE (BLOCK_BUFFER + EXCHANGE_BUFFER_SIZE)
 
 #ifndef __ASSEMBLER__

@@ -4,7 +4,7 @@
  * (docs/architecture.md). EAX = leaf. The gate lies too far from the mate's other sections for RIP-relative
  * addresses; it needs none.
  *
- * The call pushed its return address: for EEXIT onto the host's stack, where it is dropped.
+ * The call pushed its return address: for EEXIT onto the host's stack, where the target takes its place.
  *
  * EEXIT:  RBX = target. RCX = AEP afterwards, as the SDM says; no other register changes.
  * EACCEPT, EMODPE: succeed (RAX = 0, ZF = 0); the model's pages have no EPCM to check.
@@ -18,8 +18,6 @@
 .Lstart:
     cmp $ENCLU_EEXIT, %eax
     jne .Lother
-    lea 8(%rsp), %rsp
-.Ladjusted:
     rdgsbase %rcx
     mov TCS_STATE + THREAD_TCS - THREAD_TCB(%rcx), %rcx /* the busy word is the cpu that runs the TCS */
     wrgsbase %rcx
@@ -29,7 +27,9 @@
     mov %gs:CPU_TCS, %rcx
     movq $0, TCS_STATE(%rcx)
     mov %gs:CPU_AEP, %rcx
-    jmp *%rbx
+    /* a return, so that the processor's prediction of the enclave's own returns stays in step */
+    mov %rbx, (%rsp)
+    ret
 .Lexit_end:
 .Lother:
     cmp $ENCLU_EACCEPT, %eax
@@ -49,6 +49,6 @@
     .globl model_gate_labels
     .balign 8
 model_gate_labels: /* struct gate_labels */
-    .quad .Lstart, .Ladjusted, .Lexit_end, .Lno_op, .Lno_op_done, .Lgeneral_protection, .Lend
+    .quad .Lstart, .Lexit_end, .Lno_op, .Lno_op_done, .Lgeneral_protection, .Lend
 
     .section .note.GNU-stack, "", @progbits

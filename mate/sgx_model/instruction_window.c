@@ -52,8 +52,7 @@ static void rewind_before_taken(struct cpu *cpu, struct sigcontext *context, uin
 
 static void complete_eexit(struct cpu *cpu, struct sigcontext *context)
 {
-    if (context->rip < model_gate_labels.adjusted)
-        context->rsp += sizeof(uint64_t);
+    context->rsp += sizeof(uint64_t);
     context->rip = context->rbx;
     context->rcx = cpu->aep;
     release(cpu);

@@ -88,7 +88,7 @@ extern char model_enclu[], model_enclu_next[], model_exception_exit[];
 extern char model_eenter[], model_eenter_taken[], model_eenter_end[];
 extern char model_eresume[], model_eresume_taken[], model_eresume_loading[], model_eresume_end[];
 struct gate_labels {
-    uint64_t start, adjusted, exit_end, no_op, no_op_done, general_protection, end;
+    uint64_t start, exit_end, no_op, no_op_done, general_protection, end;
 };
 extern const struct gate_labels model_gate_labels;
 
