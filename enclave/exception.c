@@ -8,7 +8,9 @@
  *   the program          frame := SSA[0],                 frame := SSA[0],
  *                        continue in program_exception    continue in program_resume
  *   usercopy.S           continue at its fixup            pending := 1
- *   program_resume       fatal                            pending := 1, start again from its top
+ *   program_resume       fatal, but for its jump to an    pending := 1, start again from its top
+ *                        address which cannot be:
+ *                        continue in program_exception
  *   elsewhere in LibOS   fatal                            pending := 1
  *
  * What happened is decided by SSA[0].EXITINFO, never by what the host says.
@@ -20,6 +22,7 @@
 
 #define SIGABRT 6
 #define RFLAGS_CLEAN 0x202
+#define ADDRESS_BITS 47 /* of the half that is the program's */
 
 enum { FATAL_LOGGED = 1, FATAL_SILENT = 2 };
 
@@ -103,6 +106,13 @@ static int fault_of_libos(struct thread *self, struct sgx_gprs *gprs, uint64_t v
     }
 }
 
+/* Sigreturn takes any address. One that is not canonical faults at our jump and not behind it: the frame is whole. */
+static int is_wild_return(const struct thread *self, const struct sgx_gprs *gprs, uint64_t vector)
+{
+    return vector == VECTOR_GP && within(gprs->rip, program_resume, program_resume_end) &&
+           self->frame->rip >> ADDRESS_BITS;
+}
+
 /* Returns 0 when the thread cannot go on. */
 static int exception(struct thread *self, struct sgx_gprs *gprs)
 {
@@ -120,9 +130,10 @@ static int exception(struct thread *self, struct sgx_gprs *gprs)
         gprs->rip = (uint64_t)usercopy_fault;
         return 1;
     }
-    if (in_image(gprs->rip) || self->state != THREAD_RUNNING)
+    if (self->state != THREAD_RUNNING || (in_image(gprs->rip) && !is_wild_return(self, gprs, vector)))
         return fault_of_libos(self, gprs, vector, address);
-    save_program(self, gprs);
+    if (!in_image(gprs->rip))
+        save_program(self, gprs);
     continue_in(gprs, program_exception, (uint64_t)self->frame, vector, error, address);
     return 1;
 }

@@ -10,7 +10,7 @@ from tests.integration.comparison import assert_same
 LIBRARIES = ("glibc-dynamic", "musl-static")
 CASES = {
     "thread_edges": ("cancel", "robust", "turns", "futex", "pingpong", "storm", "leader"),
-    "signal_edges": ("queue", "nested", "altstack", "suspend", "bad-frame", "behind-call"),
+    "signal_edges": ("queue", "nested", "altstack", "suspend", "bad-frame", "behind-call", "wild-return"),
     "spawn": ("vfork", "ends", "signals", "spawn", "threads"),
     "registers": ("float", "cpuid", "flags", "rounding", "vectors"),
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -175,12 +176,40 @@ static int case_behind_call(void)
     return 0;
 }
 
+static void go_nowhere(int number, siginfo_t *info, void *context)
+{
+    (void)number, (void)info;
+    ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] = INT64_MIN; /* not canonical */
+}
+
+static void come_back(int number, siginfo_t *info, void *context)
+{
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    printf("signal %d, code %d, at %llx\n", number, info->si_code, registers[REG_RIP]);
+    registers[REG_RIP] = (greg_t)_exit;
+    registers[REG_RDI] = 0;
+}
+
+/* sigreturn to an address that cannot be: a fault of the program */
+static int case_wild_return(void)
+{
+    install(SIGUSR1, go_nowhere, 0);
+    install(SIGSEGV, come_back, 0);
+    raise(SIGUSR1);
+    return 1;
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
 } cases[] = {
-    {"queue", case_queue},     {"nested", case_nested},       {"altstack", case_altstack},
-    {"suspend", case_suspend}, {"bad-frame", case_bad_frame}, {"behind-call", case_behind_call},
+    {"queue", case_queue},
+    {"nested", case_nested},
+    {"altstack", case_altstack},
+    {"suspend", case_suspend},
+    {"bad-frame", case_bad_frame},
+    {"behind-call", case_behind_call},
+    {"wild-return", case_wild_return},
 };
 
 int main(int argc, char **argv)
