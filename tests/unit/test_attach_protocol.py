@@ -67,7 +67,8 @@ int main(void)
     NUMBER(ATTACH_VERSION); NUMBER(ATTACH_MESSAGE_MAX);
     printf("types %d %d %d %d %d %d %d\n", ATTACH_REQUEST, ATTACH_BIND, ATTACH_RELEASE, ATTACH_CHILD, ATTACH_PING,
            ATTACH_SCRUB, ATTACH_SCRUBBED);
-    printf("flags %d %d %d %d %d\n", LEASE_SOFTWARE_MODEL, LEASE_TRACE_SYSCALLS, LEASE_NO_PATCH, LEASE_TSC_CLOCK, ATTACH_WAIT);
+    printf("flags %d %d %d %d %d\n", LEASE_SOFTWARE_MODEL, LEASE_TRACE_SYSCALLS, LEASE_NO_PATCH, LEASE_TSC_CLOCK,
+           ATTACH_WAIT);
     if (fread(&g, sizeof g, 1, stdin) != 1 || fread(&r, sizeof r, 1, stdin) != 1 ||
         fread(&b, sizeof b, 1, stdin) != 1 || fread(&d, sizeof d, 1, stdin) != 1 ||
         fread(&h, sizeof h, 1, stdin) != 1 || getchar() != EOF)
@@ -102,7 +103,7 @@ def test_the_compiler_reads_what_python_writes(tmp_path: Path) -> None:
         f"ATTACH_VERSION {protocol.ATTACH_VERSION}",
         f"ATTACH_MESSAGE_MAX {protocol.ATTACH_MESSAGE_MAX}",
         "types " + " ".join(str(int(kind)) for kind in AttachType),
-        f"flags {LeaseFlag.SOFTWARE_MODEL} {LeaseFlag.TRACE_SYSCALLS} {LeaseFlag.NO_PATCH} {LeaseFlag.TSC_CLOCK} {RequestFlag.WAIT}",
+        "flags " + " ".join(str(int(flag)) for flag in (*LeaseFlag, RequestFlag.WAIT)),
         "grant 474c4d54 1 1 2 12288 16384 20480 6 7 8 9 5 2 pool-name",
         "mapping 10 11 12 13 14",
         "mapping 15 16 17 18 19",
