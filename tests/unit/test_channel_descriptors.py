@@ -24,7 +24,7 @@ ANSWER_SECONDS = 10.0
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[RunningDaemon]:
-    with RunningDaemon(tmp_path, {"small": {"compartments": 2, "threads": 2, "maximum": 1}}) as running:
+    with RunningDaemon(tmp_path, {"small": {"compartments": 4, "threads": 2, "maximum": 1}}) as running:
         yield running
 
 
