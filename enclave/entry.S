@@ -64,17 +64,23 @@
  * out and in together, so registers are moved one by one where that is enough:
  *
  *   FORM_XMM   only SSE state is in use
- *   FORM_ZMM   AVX or AVX-512 state is, and XFRM has all of it
+ *   FORM_HIGH  besides, mask registers or ZMM16-31 are (glibc's string functions use them), and XFRM has all of it
+ *   FORM_ZMM   the upper halves of registers 0-15 are, too
  *   FORM_XSAVE x87 state is in use, or XFRM lacks what the others need
+ *
+ * FORM_HIGH is there for speed alone. To load an upper half, even with zeros, is to mark it as in use, and from then on
+ * each legacy SSE instruction waits for the register's old value (a third of sqlite's time).
  *
  * XGETBV says what is in use: a component that is not is in its initial state, and holds nothing. The host can leave
  * any state behind: on the way in, what the form does not load is brought back to its initial state.
  */
 #define FORM_XSAVE 0
 #define FORM_XMM 1
-#define FORM_ZMM 2
+#define FORM_HIGH 2
+#define FORM_ZMM 3
 #define USED_X87 0x1
 #define USED_AVX 0x4
+#define USED_UPPER 0x44 /* AVX, upper halves of ZMM0-15 */
 #define USED_BEYOND_SSE 0xe4 /* AVX, mask registers, upper halves of ZMM0-15, ZMM16-31 */
 #define XFRM_ALL 0xe7
 #define KEPT_VECTORS 576 /* in the XSAVE area, behind its header, whose reserved fields must stay zero */
@@ -100,15 +106,25 @@
     .endr
 .endm
 .macro STORE_ZMM
-    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    vmovdqa64 %zmm\n, KEPT_VECTORS + \n * 64(%rdi)
+    .endr
+.endm
+.macro LOAD_ZMM
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    vmovdqa64 KEPT_VECTORS + \n * 64(%rdi), %zmm\n
+    .endr
+.endm
+.macro STORE_HIGH
+    .irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
     vmovdqa64 %zmm\n, KEPT_VECTORS + \n * 64(%rdi)
     .endr
     .irp n, 0,1,2,3,4,5,6,7
     kmovq %k\n, KEPT_MASKS + \n * 8(%rdi)
     .endr
 .endm
-.macro LOAD_ZMM
-    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+.macro LOAD_HIGH
+    .irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
     vmovdqa64 KEPT_VECTORS + \n * 64(%rdi), %zmm\n
     .endr
     .irp n, 0,1,2,3,4,5,6,7
@@ -184,6 +200,8 @@ enclave_entry:
     pop %r8
     cmp $FORM_ZMM, %r8d
     je restore_zmm
+    cmp $FORM_HIGH, %r8d
+    je restore_high
     cmp $FORM_XMM, %r8d
     je restore_xmm
     mov %gs:THREAD_XFRM, %eax
@@ -209,6 +227,20 @@ restore_zmm:
     jnz 1f
 2:
     LOAD_ZMM
+    LOAD_HIGH
+    vldmxcsr KEPT_MXCSR(%rdi)
+    jmp restored
+1:
+    CLEAR_EXTENDED_STATE
+    jmp 2b
+
+restore_high:
+    GET_STATE_IN_USE
+    test $(USED_X87 | USED_UPPER), %al
+    jnz 1f
+2:
+    LOAD_XMM
+    LOAD_HIGH
     vldmxcsr KEPT_MXCSR(%rdi)
     jmp restored
 1:
@@ -322,7 +354,7 @@ enclave_ocall:
     test $USED_X87, %al
     jnz save_by_xsave
     test $USED_BEYOND_SSE, %al
-    jnz save_zmm
+    jnz save_wide
     testb $USED_AVX, %gs:THREAD_XFRM
     jz save_by_xsave
     STORE_XMM
@@ -337,15 +369,24 @@ saved:
     mov %gs:THREAD_EXIT_TARGET, %rbx
     EEXIT_CLEARED
 
-save_zmm:
+save_wide:
     cmpb $XFRM_ALL, %gs:THREAD_XFRM
     jne save_by_xsave
+    STORE_HIGH
+    test $USED_UPPER, %al
+    jnz 1f
+    STORE_XMM
+    mov $FORM_HIGH, %r8d
+    jmp 2f
+1:
     STORE_ZMM
+    mov $FORM_ZMM, %r8d
+2:
     vstmxcsr KEPT_MXCSR(%rdi)
     vzeroall
     CLEAR_BEYOND_AVX
     vldmxcsr clean_extended_state+24(%rip)
-    push $FORM_ZMM
+    push %r8
     jmp saved
 
 save_by_xsave:
