@@ -25,6 +25,14 @@ def annotations_in(document: strict_json.Object) -> dict[str, str]:
     return {key: str(value) for key, value in given.items()}
 
 
+def oci_version_in(document: strict_json.Object) -> str:
+    """The version of the OCI specification that config.json is written for."""
+    version = document.get("ociVersion")
+    if not isinstance(version, str):
+        raise Failure("ociVersion in config.json is not a string")
+    return version
+
+
 def shares_processes(document: strict_json.Object) -> bool:
     """Is the container in a pid namespace of others (the pod's, the host's), so that init's end does not end all?"""
     linux = document.get("linux")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from protos.containerd import task_v2_pb2
 from shim.address import Address, group_of
-from shim.bundle import annotations
+from shim.bundle import annotations, config, oci_version_in
 from shim.invocation import Invocation
 from shim.options_file import read_options
 from shim.rootfs import unmount_rootfs
@@ -19,7 +19,12 @@ KILLED = 137
 def remove(invocation: Invocation) -> bytes:
     """Kill and remove the container; containerd's DeleteResponse as bytes."""
     bundle = invocation.bundle
-    context = context_of(namespace=invocation.namespace, bundle=bundle, options=read_options(bundle))
+    context = context_of(
+        namespace=invocation.namespace,
+        bundle=bundle,
+        options=read_options(bundle),
+        oci_version=_oci_version(bundle),
+    )
     # After an orderly Delete, the rule, the delegate knows nothing of it any more. runc and crun keep what they know in
     # a directory named after the container.
     if (Path(context.root or "/") / invocation.id).exists():
@@ -35,6 +40,13 @@ def remove(invocation: Invocation) -> bytes:
     response = task_v2_pb2.DeleteResponse(pid=_init_pid(bundle), exit_status=KILLED)
     response.exited_at.FromNanoseconds(time.time_ns())
     return bytes(response.SerializeToString())
+
+
+def _oci_version(bundle: Path) -> str:
+    try:
+        return oci_version_in(config(bundle))
+    except Failure:
+        return ""  # nothing was created from such a bundle
 
 
 def _init_pid(bundle: Path) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shim import lease as leases
-from shim.bundle import annotations_in, config, shares_processes
+from shim.bundle import annotations_in, config, oci_version_in, shares_processes
 from shim.delegate import Delegate, DelegateError
 from shim.reaper import Reaper
 from shim.stdio import Stdio
@@ -26,27 +26,35 @@ from teemate_runtime.oci.options import Options, parse
 from teemate_runtime.oci.prepare import CREATE_OPTIONS, Opened, Prepared
 from teemate_runtime.oci.wrap import wrap_process
 
-DEFAULT_ROOT = Path("/run/containerd/teemate")
+# The delegate's root below containerd's state directory: /run/containerd/teemate as a rule, and another one for another
+# containerd, whose containers may have the same names.
+ROOT_NAME = "teemate"
 CONTAINER_TYPE_ANNOTATION = "io.kubernetes.cri.container-type"
 SANDBOX = "sandbox"
 
 
-def context_of(*, namespace: str, bundle: Path, options: Any) -> Context:
-    """The runtime's settings for a container; `options` is containerd.runc.v1.Options."""
-    root = Path(options.root or DEFAULT_ROOT) / namespace
+def context_of(*, namespace: str, bundle: Path, options: Any, oci_version: str) -> Context:
+    """The runtime's settings for a container; `options` is containerd.runc.v1.Options, `oci_version` config.json's."""
+    # a bundle is STATE/io.containerd.runtime.v2.task/NAMESPACE/ID
+    root = (Path(options.root) if options.root else bundle.resolve().parents[2] / ROOT_NAME) / namespace
     words = [f"--root={root}", f"--log={bundle / 'log.json'}", "--log-format=json"]
     if options.systemd_cgroup:
         words.append("--systemd-cgroup")
     context = parse_context(words, library=f"{sys.prefix}/lib/teemate")
     if options.binary_name:
         context.settings.delegate = options.binary_name
-    elif crun_works():
+    elif crun_works(oci_version=oci_version):
         context.candidates = ("crun", "runc")  # crun creates a container in less than half of runc's time
     return context
 
 
-def crun_works(*, cgroup_root: Path = Path("/sys/fs/cgroup")) -> bool:
-    """crun refuses hosts whose controllers are divided between cgroup v1 and v2."""
+def crun_works(*, oci_version: str, cgroup_root: Path = Path("/sys/fs/cgroup")) -> bool:
+    """crun refuses hosts whose controllers are divided between cgroup v1 and v2.
+
+    Debian 12's also refuses documents of a later version than 1.0, which containerd writes since 1.7.
+    """
+    if not oci_version.startswith("1.0."):
+        return False
     try:
         return not (cgroup_root / "unified" / "cgroup.controllers").read_text().strip()
     except OSError:
@@ -60,8 +68,10 @@ class Runtime:
     context: Context
     bundle: Path
     delegate: Delegate
-    shares_processes: bool = False
-    """Its init is not the first in its pid namespace. Known from create on."""
+    shares_processes: bool
+    """Its init is not the first in its pid namespace."""
+    is_sandbox: bool
+    """A pod's pause container: it runs no code of the user's, and takes no compartment."""
     _protected: dict[str, str] = field(default_factory=dict)
     """The annotations io.teemate.* of the running container; without MATE it holds no lease (a pause container)."""
 
@@ -69,10 +79,19 @@ class Runtime:
     def from_options(cls, *, namespace: str, bundle: Path, options: Any, reaper: Reaper) -> "Runtime":
         """`options` is containerd.runc.v1.Options."""
         try:
-            context = context_of(namespace=namespace, bundle=bundle, options=options)
+            document = config(bundle)
+            context = context_of(
+                namespace=namespace, bundle=bundle, options=options, oci_version=oci_version_in(document)
+            )
+            return cls(
+                context,
+                bundle,
+                Delegate(context, bundle, reaper),
+                shares_processes=shares_processes(document),
+                is_sandbox=annotations_in(document).get(CONTAINER_TYPE_ANNOTATION) == SANDBOX,
+            )
         except Failure as failure:
             raise DelegateError(str(failure)) from failure
-        return cls(context, bundle, Delegate(context, bundle, reaper))
 
     async def create(
         self, container: str, *, console_socket: Path | None, stdio: Stdio | None, no_pivot: bool, no_new_keyring: bool
@@ -84,10 +103,7 @@ class Runtime:
         words += ["--no-pivot"] if no_pivot else []
         words += ["--no-new-keyring"] if no_new_keyring else []
         try:
-            document = config(self.bundle)
-            self.shares_processes = shares_processes(document)
-            if annotations_in(document).get(CONTAINER_TYPE_ANNOTATION) == SANDBOX:
-                # A pod's pause container runs no code of the user's: it takes no compartment.
+            if self.is_sandbox:
                 await self.delegate.run(["create", *words, f"--pid-file={path}", container], stdio=stdio)
                 return pid_file.read(str(path))
             prepared = await self._prepare(container, parse(words, CREATE_OPTIONS, command="create"))
