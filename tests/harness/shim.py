@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import select
 import subprocess
 from pathlib import Path
 from typing import Any
 
-from shim.runtime import DEFAULT_ROOT
+from protos.containerd import task_v2_pb2
+from shim.runtime import ROOT_NAME
+from shim.service import SERVICE_NAMES
+from shim.ttrpc.client import Client
 from tests.harness.containerd import Containerd
 from tests.harness.paths import CTR
 from tests.harness.process import clean_environment, wait_until
@@ -40,9 +44,23 @@ def shims(stack: Stack) -> set[int]:
     return {pid for pid, info in stack.processes().items() if info.name == SHIM_NAME and info.state != "Z"}
 
 
-def delegate_containers(namespace: str = "default") -> set[str]:
-    root = DEFAULT_ROOT / namespace
+def delegate_containers(containerd: Containerd, namespace: str = "default") -> set[str]:
+    root = containerd.directory / "state" / ROOT_NAME / namespace
     return {entry.name for entry in root.iterdir()} if root.exists() else set()
+
+
+def state(address: str, container: str) -> task_v2_pb2.StateResponse:
+    """What a shim itself says of its container, by its own socket."""
+
+    async def ask() -> task_v2_pb2.StateResponse:
+        client = await Client.connect(address)
+        try:
+            request = task_v2_pb2.StateRequest(id=container)
+            return await client.call(SERVICE_NAMES[0], "State", request, task_v2_pb2.StateResponse, timeout=20)
+        finally:
+            await client.close()
+
+    return asyncio.run(ask())
 
 
 def bundles(containerd: Containerd) -> set[str]:

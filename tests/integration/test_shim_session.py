@@ -238,7 +238,7 @@ def test_refusals_are_explained_and_leave_nothing(tidy: Stack, annotation: str, 
     assert done.returncode != 0
     for word in words:
         assert word in done.stderr
-    assert "refused" not in tasks_of.delegate_containers()
+    assert "refused" not in tasks_of.delegate_containers(tidy.containerd)
     assert "refused" not in tasks_of.bundles(tidy.containerd)
 
 
