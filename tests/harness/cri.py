@@ -78,7 +78,7 @@ class CriContainerd(Containerd):
     ) -> None:
         super().__init__(directory=directory, environment=environment, programs=programs)
         self._config_version = config_version
-        self._imported: set[str] = set()
+        self._imported: set[tuple[str, str]] = set()
 
     def configuration(self) -> str:
         template = CONFIG_3 if self._config_version == 3 else CONFIG_2
@@ -99,14 +99,14 @@ class CriContainerd(Containerd):
         super().start()
         self.image("pause")
 
-    def image(self, name: str) -> str:
-        """The image's name in Kubernetes' namespace, imported on first use."""
+    def image(self, name: str, *, namespace: str = NAMESPACE) -> str:
+        """The image's name in Kubernetes' namespace (or another), imported on first use."""
         made = image(name)
-        if name not in self._imported:
-            done = self.ctr("--namespace", NAMESPACE, "images", "import", made.archive)
+        if (namespace, name) not in self._imported:
+            done = self.ctr("--namespace", namespace, "images", "import", made.archive)
             if done.returncode:
                 raise HarnessError(f"ctr images import: {done.stderr}")
-            self._imported.add(name)
+            self._imported.add((namespace, name))
         return made.name
 
 
@@ -144,6 +144,7 @@ class Cri:
         self._on_pod = on_pod
         self._channel = grpc.insecure_channel(f"unix:{containerd.socket}")
         self.runtime = cri_pb2_grpc.RuntimeServiceStub(self._channel)
+        self._images = cri_pb2_grpc.ImageServiceStub(self._channel)
         self._cgroup_parent = f"/teemate-test-{secrets.token_hex(4)}"
 
     def __enter__(self) -> Cri:
@@ -210,7 +211,7 @@ class Cri:
         """CreateContainer; the container's id."""
         config = pb.ContainerConfig(
             metadata=pb.ContainerMetadata(name=name),
-            image=pb.ImageSpec(image=self._containerd.image(image_name)),
+            image=self._image(image_name),
             command=command,
             envs=[pb.KeyValue(key=key, value=value) for key, value in (environment or {}).items()],
             annotations=dict(annotations or {}),
@@ -225,6 +226,14 @@ class Cri:
         request = pb.CreateContainerRequest(pod_sandbox_id=pod.id, config=config, sandbox_config=pod.config)
         container: str = self.runtime.CreateContainer(request, timeout=CALL_SECONDS).container_id
         return container
+
+    def _image(self, name: str) -> pb.ImageSpec:
+        """The plug-in learns of an imported image by an event: wait until it knows it."""
+        spec = pb.ImageSpec(image=self._containerd.image(name))
+        request = pb.ImageStatusRequest(image=spec)
+        if not wait_until(lambda: self._images.ImageStatus(request).HasField("image"), seconds=30):
+            raise HarnessError(f"the CRI plug-in does not know the image {spec.image}")
+        return spec
 
     def start(self, container: str) -> None:
         self.runtime.StartContainer(pb.StartContainerRequest(container_id=container), timeout=CALL_SECONDS)
