@@ -26,11 +26,17 @@ def annotations_in(document: strict_json.Object) -> dict[str, str]:
 
 
 def oci_version_in(document: strict_json.Object) -> str:
-    """The version of the OCI specification that config.json is written for."""
+    """The version of the OCI specification that config.json is written for; empty if it does not say."""
     version = document.get("ociVersion")
-    if not isinstance(version, str):
-        raise Failure("ociVersion in config.json is not a string")
-    return version
+    return version if isinstance(version, str) else ""
+
+
+def uses_systemd_cgroup(document: strict_json.Object) -> bool:
+    """Is cgroupsPath in systemd's form, SLICE:PREFIX:NAME? All that the CRI plug-in tells a foreign shim."""
+    linux = document.get("linux")
+    path = linux.get("cgroupsPath") if isinstance(linux, dict) else None
+    parts = path.split(":") if isinstance(path, str) else []
+    return len(parts) == 3 and parts[0].endswith(".slice") and "/" not in parts[0]
 
 
 def shares_processes(document: strict_json.Object) -> bool:

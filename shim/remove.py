@@ -6,11 +6,12 @@ from pathlib import Path
 
 from protos.containerd import task_v2_pb2
 from shim.address import Address, group_of
-from shim.bundle import annotations, config, oci_version_in
+from shim.bundle import annotations, config
 from shim.invocation import Invocation
 from shim.options_file import read_options
 from shim.rootfs import unmount_rootfs
 from shim.runtime import context_of
+from teemate_runtime.oci import strict_json
 from teemate_runtime.oci.failure import Failure
 
 KILLED = 137
@@ -23,7 +24,7 @@ def remove(invocation: Invocation) -> bytes:
         namespace=invocation.namespace,
         bundle=bundle,
         options=read_options(bundle),
-        oci_version=_oci_version(bundle),
+        document=_document(bundle),
     )
     # After an orderly Delete, the rule, the delegate knows nothing of it any more. runc and crun keep what they know in
     # a directory named after the container.
@@ -42,11 +43,11 @@ def remove(invocation: Invocation) -> bytes:
     return bytes(response.SerializeToString())
 
 
-def _oci_version(bundle: Path) -> str:
+def _document(bundle: Path) -> strict_json.Object:
     try:
-        return oci_version_in(config(bundle))
+        return config(bundle)
     except Failure:
-        return ""  # nothing was created from such a bundle
+        return {}  # nothing was created from such a bundle
 
 
 def _init_pid(bundle: Path) -> int:

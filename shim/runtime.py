@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shim import lease as leases
-from shim.bundle import annotations_in, config, oci_version_in, shares_processes
+from shim.bundle import annotations_in, config, oci_version_in, shares_processes, uses_systemd_cgroup
 from shim.delegate import Delegate, DelegateError
 from shim.reaper import Reaper
 from shim.stdio import Stdio
@@ -33,17 +33,17 @@ CONTAINER_TYPE_ANNOTATION = "io.kubernetes.cri.container-type"
 SANDBOX = "sandbox"
 
 
-def context_of(*, namespace: str, bundle: Path, options: Any, oci_version: str) -> Context:
-    """The runtime's settings for a container; `options` is containerd.runc.v1.Options, `oci_version` config.json's."""
+def context_of(*, namespace: str, bundle: Path, options: Any, document: strict_json.Object) -> Context:
+    """The runtime's settings for a container; `options` is containerd.runc.v1.Options, `document` config.json."""
     # a bundle is STATE/io.containerd.runtime.v2.task/NAMESPACE/ID
     root = (Path(options.root) if options.root else bundle.resolve().parents[2] / ROOT_NAME) / namespace
     words = [f"--root={root}", f"--log={bundle / 'log.json'}", "--log-format=json"]
-    if options.systemd_cgroup:
+    if options.systemd_cgroup or uses_systemd_cgroup(document):
         words.append("--systemd-cgroup")
     context = parse_context(words, library=f"{sys.prefix}/lib/teemate")
     if options.binary_name:
         context.settings.delegate = options.binary_name
-    elif crun_works(oci_version=oci_version):
+    elif crun_works(oci_version=oci_version_in(document)):
         context.candidates = ("crun", "runc")  # crun creates a container in less than half of runc's time
     return context
 
@@ -80,9 +80,7 @@ class Runtime:
         """`options` is containerd.runc.v1.Options."""
         try:
             document = config(bundle)
-            context = context_of(
-                namespace=namespace, bundle=bundle, options=options, oci_version=oci_version_in(document)
-            )
+            context = context_of(namespace=namespace, bundle=bundle, options=options, document=document)
             return cls(
                 context,
                 bundle,

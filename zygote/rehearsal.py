@@ -89,7 +89,7 @@ def _start(directory: Path) -> None:
 
 async def _delegate(directory: Path, reaper: Reaper) -> None:
     options = runc_options_pb2.Options(binary_name="/bin/true", root="/run")
-    context = context_of(namespace="rehearsal", bundle=directory, options=options, oci_version="1.0.2")
+    context = context_of(namespace="rehearsal", bundle=directory, options=options, document={"ociVersion": "1.0.2"})
     with contextlib.suppress(DelegateError):
         await Delegate(context, directory, reaper).run(["rehearsal"])
     bundle = Bundle(str(directory))

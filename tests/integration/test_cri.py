@@ -13,6 +13,7 @@ import pytest
 
 from protos import cri_pb2 as pb
 from shim.address import Address
+from shim.runtime import ROOT_NAME
 from tests.harness.cri import NAMESPACE, Cri, CriContainerd, Pod
 from tests.harness.images import build_programs
 from tests.harness.leaks import KEPT_BYTES_PER_COMPARTMENT, assert_nothing_leaked, compartments_touched, holdings
@@ -20,8 +21,6 @@ from tests.harness.mounts import mounts_under
 from tests.harness.process import MARKER, clean_environment, wait_until
 from tests.harness.stack import Stack
 from tests.integration.cri_session import POLITE, exited, outcome, refusal, session, shims
-
-RUNC_ROOT = Path("/run/containerd/teemate") / NAMESPACE
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +136,7 @@ def test_annotations_of_pod_and_container(cri: Cri, stack: Stack) -> None:
 )
 @pytest.mark.parametrize("of", ["pod", "container"])
 def test_bad_annotations_are_told_to_the_kubelet(
-    cri: Cri, stack: Stack, of: str, annotations: dict[str, str], words: list[str]
+    cri: Cri, containerd: CriContainerd, stack: Stack, of: str, annotations: dict[str, str], words: list[str]
 ) -> None:
     with cri.pod("teemate", annotations=annotations if of == "pod" else {}) as pod:
         container = cri.create(pod, "refused", "busybox", "true", annotations=annotations if of == "container" else {})
@@ -149,7 +148,7 @@ def test_bad_annotations_are_told_to_the_kubelet(
         assert (state, reason) == ("CONTAINER_EXITED", "StartError") and status != 0
         assert words[0] in cri.status(container).message
         assert stack.hostd.leases() == []
-        assert not (RUNC_ROOT / container).exists()
+        assert not (containerd.directory / "state" / ROOT_NAME / NAMESPACE / container).exists()
 
 
 def test_a_full_pool(cri: Cri, stack: Stack) -> None:
@@ -165,7 +164,7 @@ def test_a_full_pool(cri: Cri, stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("handler", ["runc", "teemate"])
-def test_the_shim_is_killed(cri: Cri, stack: Stack, handler: str) -> None:
+def test_the_shim_is_killed(cri: Cri, containerd: CriContainerd, stack: Stack, handler: str) -> None:
     """The pod is over: containers have exited, the leases are back, and the kubelet can clean up and start anew."""
     with cri.pod(handler) as pod:
         containers = [cri.run(pod, name, "busybox", "sleep", "1000") for name in ("one", "two")]
@@ -176,7 +175,7 @@ def test_the_shim_is_killed(cri: Cri, stack: Stack, handler: str) -> None:
         assert [outcome(cri, each) for each in containers] == [("CONTAINER_EXITED", 255, "Error")] * 2
         assert wait_until(lambda: cri.pod_status(pod).state == pb.SANDBOX_NOTREADY, seconds=60)
         assert wait_until(lambda: not stack.hostd.leases(), seconds=20)
-        assert not (RUNC_ROOT / pod.id).exists()
+        assert not (containerd.directory / "state" / ROOT_NAME / NAMESPACE / pod.id).exists()
     with cri.pod(handler) as pod:
         assert cri.execute(cri.run(pod, "anew", "busybox", "sleep", "1000"), ["echo", "anew"])[1] == b"anew\n"
 
