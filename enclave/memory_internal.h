@@ -53,7 +53,9 @@ long memory_protect_locked(struct compartment *compartment, uint64_t address, ui
 long memory_zero_locked(struct compartment *compartment, uint64_t address, uint64_t size, int writable);
 
 /* Pages are loaded in groups of so many bytes, aligned: one fault costs more than the copying of a few pages. */
-#define LOAD_SIZE 0x8000
+#define LOAD_SIZE 0x8000UL
+/* Read-only parts of a file up to this size are loaded at once. */
+#define LOAD_TABLE_MAX 0x40000UL
 
 /* Load the first page of a new mapping with backing. 0, or the host's -errno. */
 long memory_try_load(struct compartment *compartment, uint64_t address);

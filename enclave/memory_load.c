@@ -22,10 +22,17 @@ static const struct vma *backed_entry(const struct compartment *compartment, uin
     return &vmas->entries[index];
 }
 
+/* The tables that a dynamic linker goes to and fro in: the first segment of a library */
+static int is_table(const struct vma *entry)
+{
+    return entry->prot == PROT_READ && entry->end - entry->start <= LOAD_TABLE_MAX;
+}
+
 /* Load the page and its neighbours, as far as they are in its group and not loaded yet. 0 or -errno. */
 static long load_group(struct compartment *compartment, const struct vma *entry, uint64_t address)
 {
-    uint64_t group = address & ~(LOAD_SIZE - 1UL), group_end = group + LOAD_SIZE;
+    uint64_t size = is_table(entry) ? LOAD_TABLE_MAX : LOAD_SIZE;
+    uint64_t group = address & ~(size - 1), group_end = group + size;
     uint64_t first = page_of(compartment, group > entry->start ? group : entry->start);
     uint64_t last = page_of(compartment, group_end < entry->end ? group_end : entry->end);
     uint64_t low = page_of(compartment, address), high = low + 1;
