@@ -24,7 +24,6 @@
 #define FETCH_BLOCK 16
 #define TRAMPOLINE_STRIDE 64
 #define OPCODE_JUMP 0xe9
-#define PATCH_AFTER 2
 #define TRAP_COUNT_BITS 2
 #define TRAP_COUNT_MASK 3
 
@@ -40,6 +39,9 @@ struct trampoline {
     uint8_t code[TRAMPOLINE_STRIDE - 16];
 };
 _Static_assert(sizeof(struct trampoline) == TRAMPOLINE_STRIDE, "trampoline");
+
+/* Traps of a site that are let pass. A CPUID that is met twice is often one of a loop. */
+static const uint8_t patch_after[] = {[PATCH_SYSCALL] = 2, [PATCH_CPUID] = 1};
 
 static uint64_t trampolines_start(const struct compartment *compartment)
 {
@@ -195,15 +197,15 @@ static int is_left_alone(uint64_t number)
 
 /*
  * Patching costs as much as some three traps, and a program's start passes many sites once or twice. So a site is left
- * to trap PATCH_AFTER times first. One that shares its counter with another is not made to wait.
+ * to trap a few times first. One that shares its counter with another is not made to wait.
  */
-static int is_hot(struct compartment *compartment, uint64_t site)
+static int is_hot(struct compartment *compartment, uint64_t site, enum patch_kind kind)
 {
     uint64_t *counter = &compartment->trapped_sites[(site >> 1) % PATCH_CACHE_SIZE];
     uint64_t seen = __atomic_load_n(counter, __ATOMIC_RELAXED);
     if (!seen)
         seen = site << TRAP_COUNT_BITS;
-    if (seen >> TRAP_COUNT_BITS != site || (seen & TRAP_COUNT_MASK) >= PATCH_AFTER)
+    if (seen >> TRAP_COUNT_BITS != site || (seen & TRAP_COUNT_MASK) >= patch_after[kind])
         return 1;
     __atomic_store_n(counter, seen + 1, __ATOMIC_RELAXED);
     return 0;
@@ -215,7 +217,7 @@ void patch_site(struct thread *self, struct registers *frame, enum patch_kind ki
     uint64_t site = frame->rip - SITE_SIZE;
     uint64_t *remembered = &compartment->unpatchable[(site >> 1) % PATCH_CACHE_SIZE];
     if ((kind == PATCH_SYSCALL && is_left_alone(frame->rax)) || __atomic_load_n(remembered, __ATOMIC_RELAXED) == site ||
-        !is_hot(compartment, site))
+        !is_hot(compartment, site, kind))
         return;
     if (!spin_trylock(&compartment->patch_lock))
         return; /* another thread is at it: this site's turn comes with its next trap */
