@@ -1,4 +1,7 @@
-"""The resident process: listens, and forks a child for each call. It keeps nothing itself, so that it may be killed."""
+"""The resident process: listens, and has a child forked and ready for the next call.
+
+It keeps nothing itself, and so may be killed.
+"""
 
 import ctypes
 import gc
@@ -7,6 +10,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +18,12 @@ from zygote import caller as callers
 from zygote.protocol import COLD, TAKEN, Call, receive_call, receive_streams, send_plain
 
 _PR_SET_NAME = 15
+_libc = ctypes.CDLL(None)
 BACKLOG = 256
 # A front sends its call at once: whoever connects and does not is no front.
 CALL_SECONDS = 5
+RETRY_SECONDS = 0.1
+_TAKEN_NOTE = b"t"
 
 # Answers one call on its connection, in the place of the caller with that process id.
 Answer = Callable[[Call, socket.socket, int], None]
@@ -26,23 +33,81 @@ def serve(path: Path, *, program: int, answer: Answer) -> None:
     """Answer calls until standard input, whose other end the host daemon holds, comes to its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_NAME, b"teemate-zygote", 0, 0, 0)
+    _set_name(b"teemate-zygote")
     callers.own_world()
     listener = _listen(path)
     gc.collect()
     gc.freeze()  # the collector must not write to pages that the children share
     gc.disable()
-    poller = select.poll()
-    poller.register(listener, select.POLLIN)
-    poller.register(sys.stdin.fileno(), 0)  # only its hang-up
     while True:
-        ready = dict(poller.poll())
-        if sys.stdin.fileno() in ready:
-            return
-        connection, _ = listener.accept()
+        with _fork_spare(listener, program, answer) as spare:
+            ready = _wait(spare.fileno(), sys.stdin.fileno())
+            if sys.stdin.fileno() in ready:
+                return
+            if spare.recv(1) != _TAKEN_NOTE:
+                time.sleep(RETRY_SECONDS)  # it has died without a call: something is wrong, and may pass
+
+
+def _fork_spare(listener: socket.socket, program: int, answer: Answer) -> socket.socket:
+    """Fork the child that will take the next call: beforehand, since forking takes longer than answering.
+
+    It notes on the connection that it has taken a call, so that the next one is due; and sees by its end that this
+    process is gone.
+    """
+    ours, childs = socket.socketpair()
+    with childs:
+        try:
+            child = os.fork()
+        except OSError as error:
+            print(f"teemate-zygote: cannot fork: {error}", file=sys.stderr)  # fronts go on without us meanwhile
+            return ours
+        if child == 0:
+            ours.close()
+            _be_spare(listener, childs, program, answer)
+    return ours
+
+
+def _be_spare(listener: socket.socket, keeper: socket.socket, program: int, answer: Answer) -> None:
+    status = 1
+    try:
+        _set_name(b"teemate-spare")
+        connection, caller = _accept(listener, keeper)
         with connection:
-            if (caller := callers.process_of_same_user(connection)) is not None and _fork() == 0:
-                _be_child(listener, connection, caller, program, answer)
+            _take(connection, caller, program, answer)
+        status = 0
+    except BaseException as error:
+        print(f"teemate-zygote: {type(error).__name__}: {error}", file=sys.stderr)
+    finally:
+        os._exit(status)
+
+
+def _accept(listener: socket.socket, keeper: socket.socket) -> tuple[socket.socket, int]:
+    """Wait for a call, and let go of listener and keeper then. Ends the process when the keeper does."""
+    while True:
+        if keeper.fileno() in _wait(listener.fileno(), keeper.fileno()):
+            os._exit(0)
+        connection, _ = listener.accept()
+        caller = callers.process_of_same_user(connection)
+        if caller is not None:
+            break
+        connection.close()
+    keeper.send(_TAKEN_NOTE, socket.MSG_NOSIGNAL)
+    keeper.close()
+    listener.close()
+    _set_name(b"teemate-call")
+    return connection, caller
+
+
+def _wait(*descriptors: int) -> list[int]:
+    """Those which are readable or have come to their end."""
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poller.poll()]
+
+
+def _set_name(name: bytes) -> None:
+    _libc.prctl(_PR_SET_NAME, name, 0, 0, 0)
 
 
 def _listen(path: Path) -> socket.socket:
@@ -53,26 +118,6 @@ def _listen(path: Path) -> socket.socket:
     os.umask(previous)
     listener.listen(BACKLOG)
     return listener
-
-
-def _fork() -> int:
-    try:
-        return os.fork()
-    except OSError as error:
-        print(f"teemate-zygote: cannot fork: {error}", file=sys.stderr)  # the front goes on without us
-        return -1
-
-
-def _be_child(listener: socket.socket, connection: socket.socket, caller: int, program: int, answer: Answer) -> None:
-    status = 1
-    try:
-        listener.close()
-        _take(connection, caller, program, answer)
-        status = 0
-    except BaseException as error:
-        print(f"teemate-zygote: {type(error).__name__}: {error}", file=sys.stderr)
-    finally:
-        os._exit(status)
 
 
 def _take(connection: socket.socket, caller: int, program: int, answer: Answer) -> None:

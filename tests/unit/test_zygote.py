@@ -36,7 +36,23 @@ def socket_of(runtime: RuntimeUnderTest) -> Path:
 def children_of(runtime: RuntimeUnderTest) -> list[int]:
     assert runtime.zygote
     pid = runtime.zygote.process.pid
-    return [info.pid for info in all_processes().values() if info.parent == pid and info.state != "Z"]
+    processes = all_processes().values()
+    return [info.pid for info in processes if (info.parent, info.name) == (pid, "teemate-call") and info.state != "Z"]
+
+
+def stop(runtime: RuntimeUnderTest) -> list[int]:
+    """Keep the zygote and the child that waits for the next call from running; their process ids."""
+    assert runtime.zygote
+    pid = runtime.zygote.process.pid
+
+    def spares() -> list[int]:
+        return [info.pid for info in all_processes().values() if (info.parent, info.name) == (pid, "teemate-spare")]
+
+    assert wait_until(lambda: len(spares()) == 1, seconds=20)
+    stopped = [pid, *spares()]
+    for each in stopped:
+        os.kill(each, signal.SIGSTOP)
+    return stopped
 
 
 def config_is_edited(runtime: RuntimeUnderTest) -> bool:
@@ -90,10 +106,10 @@ def test_without_a_zygote_the_call_is_made_cold(runtime: RuntimeUnderTest) -> No
 
 
 def test_a_stuck_zygote_is_given_up_and_takes_nothing_later(runtime: RuntimeUnderTest) -> None:
-    assert runtime.zygote
-    runtime.zygote.process.send_signal(signal.SIGSTOP)
+    stopped = stop(runtime)
     assert runtime.create().returncode == COLD
-    runtime.zygote.process.send_signal(signal.SIGCONT)
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
     assert runtime.create().returncode == 0
     assert len(runtime.calls("create")) == 1
 
