@@ -23,6 +23,7 @@ BACKLOG = 256
 # A front sends its call at once: whoever connects and does not is no front.
 CALL_SECONDS = 5
 RETRY_SECONDS = 0.1
+IDLE_MILLISECONDS = 20
 _TAKEN_NOTE = b"t"
 
 # Answers one call on its connection, in the place of the caller with that process id.
@@ -46,6 +47,8 @@ def serve(path: Path, *, program: int, answer: Answer) -> None:
                 return
             if spare.recv(1) != _TAKEN_NOTE:
                 time.sleep(RETRY_SECONDS)  # it has died without a call: something is wrong, and may pass
+        # Forking now would hold up the call that has just been taken; but the next caller must not wait for it.
+        _wait(listener.fileno(), sys.stdin.fileno(), milliseconds=IDLE_MILLISECONDS)
 
 
 def _fork_spare(listener: socket.socket, program: int, answer: Answer) -> socket.socket:
@@ -98,12 +101,12 @@ def _accept(listener: socket.socket, keeper: socket.socket) -> tuple[socket.sock
     return connection, caller
 
 
-def _wait(*descriptors: int) -> list[int]:
-    """Those which are readable or have come to their end."""
+def _wait(*descriptors: int, milliseconds: int | None = None) -> list[int]:
+    """Those which are readable or have come to their end; none if the time is over."""
     poller = select.poll()
     for descriptor in descriptors:
         poller.register(descriptor, select.POLLIN)
-    return [descriptor for descriptor, _ in poller.poll()]
+    return [descriptor for descriptor, _ in poller.poll(milliseconds)]
 
 
 def _set_name(name: bytes) -> None:
