@@ -1,4 +1,4 @@
-"""containerd in the versions that the shim is for: Debian 12's own, and those of later suites, unpacked beside it.
+"""containerd and docker in the versions that the shim is for: Debian 12's own, and later ones unpacked beside them.
 
 A later suite is asked for at the mirror, and checked with the key ring, that this machine's own apt uses; its lists and
 packages stay in build/. The packages' programs need no newer libc than Debian 12's; runc is the machine's own.
@@ -31,6 +31,7 @@ class Version:
     number: str
     config_version: int
     suites: tuple[str, ...] = ()
+    docker: str = ""  # the major version that goes with it in the same suites
 
     def __str__(self) -> str:
         return self.number
@@ -42,31 +43,43 @@ class Version:
             if not _is(found, self.number):
                 raise Unavailable(f"this machine's containerd is {found}, not {self.number}")
             return Programs()
-        binaries = BUILD / f"containerd-{self.number}" / "usr" / "bin"
-        if not (binaries / "containerd").exists():
-            self._fetch()
+        binaries = self._fetched(self.number, ("containerd",)) / "usr" / "bin"
         found = _version_of(binaries / "containerd")
         if not _is(found, self.number):
             raise Unavailable(f"containerd {self.number} of a {LATER_SUITE} does not run here: {found}")
         return Programs(containerd=binaries / "containerd", ctr=binaries / "ctr", path=f"{binaries}:{SYSTEM_PATH}")
 
-    def _fetch(self) -> None:
+    def docker_programs(self) -> tuple[Path, Path]:
+        """Client and server. Raises Unavailable."""
+        root = self._fetched(self.docker, ("docker.io", "docker-cli"))
+        client, server = root / "usr" / "bin" / "docker", root / "usr" / "sbin" / "dockerd"
+        for program in (client, server):
+            done = _call(str(program), "--version")
+            if done.returncode:
+                raise Unavailable(f"docker {self.docker} of a {LATER_SUITE} does not run here: {done.stderr.strip()}")
+        return client, server
+
+    def _fetched(self, number: str, packages: tuple[str, ...]) -> Path:
+        """The packages' files, of the first suite whose first package has that version."""
+        target = BUILD / f"{packages[0]}-{number}"
+        if target.exists():
+            return target
         mirror = _mirror()
         seen = []
         for suite in self.suites:
             apt = _Apt(suite, mirror)
-            candidate = apt.candidate("containerd")
+            candidate = apt.candidate(packages[0])
             seen.append(f"{suite}: {candidate or 'none'}")
-            if _is(candidate, self.number):
-                apt.unpack("containerd", BUILD / f"containerd-{self.number}")
-                return
-        raise Unavailable(f"no {LATER_SUITE} has containerd {self.number} ({', '.join(seen)})")
+            if _is(candidate, number):
+                apt.unpack(packages, target)
+                return target
+        raise Unavailable(f"no {LATER_SUITE} has {packages[0]} {number} ({', '.join(seen)})")
 
 
 VERSIONS = (
     Version("1.6", config_version=2),
-    Version("1.7", config_version=2, suites=("trixie",)),
-    Version("2.1", config_version=3, suites=("sid", "forky")),
+    Version("1.7", config_version=2, suites=("trixie",), docker="26"),
+    Version("2.1", config_version=3, suites=("sid", "forky"), docker="28"),
 )
 
 
@@ -100,14 +113,15 @@ class _Apt:
         found = re.search(r"Candidate: (\d\S*)", self._run("apt-cache", "policy", package))
         return found[1] if found else ""
 
-    def unpack(self, package: str, target: Path) -> None:
+    def unpack(self, packages: tuple[str, ...], target: Path) -> None:
         """Only the files: no maintainer script runs and nothing is registered."""
-        self._run("apt-get", "-qq", "download", package)
-        (archive,) = sorted(self._directory.glob(f"{package}_*.deb"))
         partial = target.with_name(f"{target.name}.partial")
-        self._run("dpkg-deb", "-x", str(archive), str(partial))
+        for package in packages:
+            self._run("apt-get", "-qq", "download", package)
+            (archive,) = sorted(self._directory.glob(f"{package}_*.deb"))
+            self._run("dpkg-deb", "-x", str(archive), str(partial))
+            archive.unlink()
         partial.rename(target)
-        archive.unlink()
 
     def _run(self, program: str, *words: str) -> str:
         options = [] if program == "dpkg-deb" else self._options

@@ -17,9 +17,18 @@ UNKNOWN_POOL = "no-such-pool"
 
 class Docker:
     def __init__(
-        self, *, directory: Path, containerd: Path, environment: Mapping[str, str], pools: Sequence[str]
+        self,
+        *,
+        directory: Path,
+        containerd: Path,
+        environment: Mapping[str, str],
+        pools: Sequence[str],
+        client: Path = DOCKER,
+        server: Path = DOCKERD,
     ) -> None:
         self.directory = directory
+        self._client = client
+        self._server = server
         self.socket = directory / "d.sock"
         self._containerd = containerd
         self._environment = dict(environment)
@@ -36,7 +45,7 @@ class Docker:
         self.daemon = Daemon(
             name="dockerd",
             argv=[
-                DOCKERD,
+                self._server,
                 f"--config-file={config}",
                 f"--data-root={self.directory}/data",
                 f"--exec-root={self.directory}/exec",
@@ -53,7 +62,7 @@ class Docker:
         self.daemon.wait_ready(lambda: self("version").returncode == 0, seconds=120)
 
     def argv(self, *words: str | Path) -> list[str]:
-        return [str(DOCKER), f"--host=unix://{self.socket}", *[str(word) for word in words]]
+        return [str(self._client), f"--host=unix://{self.socket}", *[str(word) for word in words]]
 
     def __call__(
         self, *words: str | Path, stdin: bytes | None = None, timeout: float = 180

@@ -4,55 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from tests.harness.containerd import OWN_SHIM, STOCK_SHIM
-from tests.harness.containerd_versions import VERSIONS, Unavailable, Version
+from tests.harness.containerd_versions import VERSIONS
 from tests.harness.cri import Cri, CriContainerd
-from tests.harness.images import build_programs
-from tests.harness.leaks import KEPT_BYTES_PER_COMPARTMENT, assert_nothing_leaked, compartments_touched, holdings
-from tests.harness.process import MARKER, Daemon, clean_environment, wait_until
-from tests.harness.stack import Stack
+from tests.harness.process import Daemon, clean_environment, wait_until
 from tests.integration.cri_session import session
-
-
-@dataclass(frozen=True)
-class Stage:
-    stack: Stack
-    containerd: CriContainerd
+from tests.integration.version_stage import Stage, stage_of
 
 
 @pytest.fixture(scope="module", params=VERSIONS, ids=str)
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    version: Version = request.param
-    try:
-        programs = version.programs()
-    except Unavailable as error:
-        pytest.skip(str(error))
-    build_programs()
-    with Stack(with_containers=False) as stack:
-        containerd = CriContainerd(
-            directory=stack.directory / "k",
-            environment=clean_environment({MARKER: stack.mark} | stack.runtime_environment),
-            programs=programs,
-            config_version=version.config_version,
-        )
-        try:
-            containerd.start()
-            yield Stage(stack, containerd)
-        finally:
-            containerd.stop()
+    with stage_of(request.param) as running:
+        yield running
 
 
 @pytest.fixture
 def tidy(stage: Stage) -> Iterator[Stage]:
-    before = holdings(stage.stack)
-    yield stage
-    kept = KEPT_BYTES_PER_COMPARTMENT * compartments_touched(stage.stack)
-    assert_nothing_leaked(stage.stack, before, kept_bytes=kept)
+    with stage.checked():
+        yield stage
 
 
 class Task:
