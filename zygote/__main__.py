@@ -8,21 +8,21 @@ import sys
 from pathlib import Path
 
 from zygote.protocol import PROGRAMS
-from zygote.resident import Answer, serve
+from zygote.resident import Program, serve
 
 
-def _answer(program: str) -> Answer:
-    if program == "shim":
-        from zygote.rehearsal import rehearse
-        from zygote.shim_call import answer
+def _program(name: str) -> Program:
+    if name == "shim":
+        from zygote import rehearsal, shim_call
 
-        rehearse()
-    else:
-        from zygote.runtime_call import answer
-    return answer
+        rehearsal.rehearse()
+        return Program(PROGRAMS[name], shim_call.answer, lambda: rehearsal.rehearse(1))
+    from zygote import runtime_call
+
+    return Program(PROGRAMS[name], runtime_call.answer, lambda: None)
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] not in PROGRAMS:
         sys.exit("usage: python -m zygote shim|runtime SOCKET")
-    serve(Path(sys.argv[2]), program=PROGRAMS[sys.argv[1]], answer=_answer(sys.argv[1]))
+    serve(Path(sys.argv[2]), _program(sys.argv[1]))

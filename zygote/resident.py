@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from zygote import caller as callers
 from zygote.protocol import COLD, TAKEN, Call, receive_call, receive_streams, send_plain
@@ -26,11 +27,18 @@ RETRY_SECONDS = 0.1
 IDLE_MILLISECONDS = 20
 _TAKEN_NOTE = b"t"
 
-# Answers one call on its connection, in the place of the caller with that process id.
-Answer = Callable[[Call, socket.socket, int], None]
+
+class Program(NamedTuple):
+    """What a zygote's children do."""
+
+    number: int
+    # Answers one call on its connection, in the place of the caller with that process id.
+    answer: Callable[[Call, socket.socket, int], None]
+    # What a child does while it waits for its call.
+    get_ready: Callable[[], None]
 
 
-def serve(path: Path, *, program: int, answer: Answer) -> None:
+def serve(path: Path, program: Program) -> None:
     """Answer calls until standard input, whose other end the host daemon holds, comes to its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -41,7 +49,7 @@ def serve(path: Path, *, program: int, answer: Answer) -> None:
     gc.freeze()  # the collector must not write to pages that the children share
     gc.disable()
     while True:
-        with _fork_spare(listener, program, answer) as spare:
+        with _fork_spare(listener, program) as spare:
             ready = _wait(spare.fileno(), sys.stdin.fileno())
             if sys.stdin.fileno() in ready:
                 return
@@ -51,7 +59,7 @@ def serve(path: Path, *, program: int, answer: Answer) -> None:
         _wait(listener.fileno(), sys.stdin.fileno(), milliseconds=IDLE_MILLISECONDS)
 
 
-def _fork_spare(listener: socket.socket, program: int, answer: Answer) -> socket.socket:
+def _fork_spare(listener: socket.socket, program: Program) -> socket.socket:
     """Fork the child that will take the next call: beforehand, since forking takes longer than answering.
 
     It notes on the connection that it has taken a call, so that the next one is due; and sees by its end that this
@@ -66,17 +74,19 @@ def _fork_spare(listener: socket.socket, program: int, answer: Answer) -> socket
             return ours
         if child == 0:
             ours.close()
-            _be_spare(listener, childs, program, answer)
+            _be_spare(listener, childs, program)
     return ours
 
 
-def _be_spare(listener: socket.socket, keeper: socket.socket, program: int, answer: Answer) -> None:
+def _be_spare(listener: socket.socket, keeper: socket.socket, program: Program) -> None:
     status = 1
     try:
         _set_name(b"teemate-spare")
+        if not _wait(listener.fileno(), milliseconds=0):
+            program.get_ready()
         connection, caller = _accept(listener, keeper)
         with connection:
-            _take(connection, caller, program, answer)
+            _take(connection, caller, program)
         status = 0
     except BaseException as error:
         print(f"teemate-zygote: {type(error).__name__}: {error}", file=sys.stderr)
@@ -123,10 +133,10 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def _take(connection: socket.socket, caller: int, program: int, answer: Answer) -> None:
+def _take(connection: socket.socket, caller: int, program: Program) -> None:
     connection.settimeout(CALL_SECONDS)
     call = receive_call(connection)
-    if call.program != program or not callers.is_in_our_world(caller):
+    if call.program != program.number or not callers.is_in_our_world(caller):
         send_plain(connection, COLD)
         return
     send_plain(connection, TAKEN)
@@ -139,4 +149,4 @@ def _take(connection: socket.socket, caller: int, program: int, answer: Answer) 
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    answer(call, connection, caller)
+    program.answer(call, connection, caller)
