@@ -1,16 +1,20 @@
 """The actions of the shim's binary, start and delete, for the process that containerd has executed or in its stead."""
 
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shim import remove, serve
+from shim import info, remove, serve
 from shim.address import Address
 from shim.invocation import VERSION_WORDS, Invocation, UsageError
 
 NAME = "containerd-shim-teemate-v2"
 VERSION = "0.1.0"
+RUNTIME_NAME = "io.containerd.teemate.v2"
+# Runtime options are a hundred bytes, and come in one piece.
+INPUT_MAX = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ def perform(words: list[str], *, environment: Mapping[str, str], directory: Path
     """Do what the command line says. Never raises: containerd shows `errors` to the user."""
     if words and words[0] in VERSION_WORDS:
         return Outcome(output=f"{NAME} {VERSION}\n".encode())
+    if words and words[0].lstrip("-") == "info":
+        return _inform(directory)
     try:
         invocation = Invocation.parse(words, environment=environment, working_directory=directory)
     except UsageError as error:
@@ -54,3 +60,12 @@ def perform(words: list[str], *, environment: Mapping[str, str], directory: Path
         return Outcome(status=1, errors=f"{NAME}: {invocation.action}: {error}\n")
     service = Service(invocation, address, listener) if listener is not None else None
     return Outcome(output=address.uri.encode(), service=service)
+
+
+def _inform(directory: Path) -> Outcome:
+    try:
+        given = os.read(0, INPUT_MAX)
+        told = info.information(given, name=RUNTIME_NAME, version=VERSION, directory=directory)
+    except Exception as error:
+        return Outcome(status=1, errors=f"{NAME}: info: {error}\n")
+    return Outcome(output=told)

@@ -1,6 +1,7 @@
 """A container and its processes: what the task service does to them, in the order containerd relies on."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ from shim import events
 from shim.cgroup import Cgroup
 from shim.delegate import DelegateError
 from shim.events import Publisher
+from shim.oom import OomWatch
 from shim.process import Process, Status, Streams
 from shim.reaper import Exit, Reaper
 from shim.rootfs import unmount_rootfs
@@ -44,11 +46,12 @@ class Container:
     execs: dict[str, Process] = field(default_factory=dict)
     paused: bool = False
     deleting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _oom: OomWatch | None = None
 
     async def create(self, *, no_pivot: bool, no_new_keyring: bool) -> int:
         """Create init and return its pid. The caller has mounted the root file system."""
-        socket = self.init.open_streams()
         try:
+            socket = await self.init.open_streams()
             self.init.pid = await self.runtime.create(
                 self.id,
                 console_socket=socket.path if socket else None,
@@ -61,7 +64,12 @@ class Container:
             self.init.close()
             raise
         self._watch(self.init)
+        with contextlib.suppress(OSError):  # it has ended already
+            self._oom = OomWatch(Cgroup.of_process(self.init.pid), self._announce_oom)
         return self.init.pid
+
+    def _announce_oom(self) -> None:
+        self.publisher.publish(events.TOPIC_OOM, events_pb2.TaskOOM(container_id=self.id))
 
     async def start(self, exec_id: str) -> int:
         """Start init, or an exec that was added. Returns the pid."""
@@ -83,8 +91,8 @@ class Container:
                 Code.FAILED_PRECONDITION, f"container {self.id} has stopped: nothing can be executed in it"
             )
         async with process.starting:
-            socket = process.open_streams()
             try:
+                socket = await process.open_streams()
                 process.pid = await self.runtime.exec(
                     self.id,
                     exec_id=process.exec_id,
@@ -169,6 +177,8 @@ class Container:
             raise StatusError(Code.UNKNOWN, str(error)) from error
         if process.status == Status.CREATED:
             await process.ended
+        if self._oom is not None:
+            self._oom.close()
         for each in (*self.execs.values(), process):
             each.close()
         unmount_rootfs(self.bundle / "rootfs")

@@ -30,6 +30,9 @@ class Streams:
     stdout: str
     stderr: str
     terminal: bool
+    # Whose streams they are, for a log program.
+    container: str
+    namespace: str
 
 
 @dataclass
@@ -48,12 +51,20 @@ class Process:
     _console_socket: ConsoleSocket | None = None
     ended: "asyncio.Future[Exit]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def open_streams(self) -> ConsoleSocket | None:
+    async def open_streams(self) -> ConsoleSocket | None:
         """Open the streams. For a terminal the console socket, on which the runtime will send the pty."""
         if self.streams.terminal:
             self._console_socket = ConsoleSocket()
             return self._console_socket
-        self.stdio = open_stdio(stdin=self.streams.stdin, stdout=self.streams.stdout, stderr=self.streams.stderr)
+        given = self.streams
+        self.stdio = open_stdio(
+            stdin=given.stdin,
+            stdout=given.stdout,
+            stderr=given.stderr,
+            container=given.container,
+            namespace=given.namespace,
+        )
+        await self.stdio.ready()
         return None
 
     async def streams_taken(self) -> None:

@@ -71,6 +71,16 @@ class TaskService:
         except KeyError:
             raise StatusError(Code.NOT_FOUND, f"container {container_id}: not found") from None
 
+    def _streams(self, request: Any) -> Streams:
+        return Streams(
+            stdin=request.stdin,
+            stdout=request.stdout,
+            stderr=request.stderr,
+            terminal=request.terminal,
+            container=request.id,
+            namespace=self._namespace,
+        )
+
     async def create(self, request: Any) -> task_v2_pb2.CreateTaskResponse:
         if request.id in self._containers or request.id in self._creating:
             raise StatusError(Code.ALREADY_EXISTS, f"container {request.id}: already exists")
@@ -101,7 +111,7 @@ class TaskService:
             ),
             reaper=self._reaper,
             publisher=self._publisher,
-            init=Process("", Streams(request.stdin, request.stdout, request.stderr, request.terminal)),
+            init=Process("", self._streams(request)),
         )
         pid = await container.create(no_pivot=options.no_pivot_root, no_new_keyring=options.no_new_keyring)
         self._containers[request.id] = container
@@ -131,7 +141,7 @@ class TaskService:
         return task_v2_pb2.DeleteResponse(pid=ended.pid, exit_status=ended.status, exited_at=timestamp(ended.time_ns))
 
     async def exec(self, request: Any) -> Empty:
-        streams = Streams(request.stdin, request.stdout, request.stderr, request.terminal)
+        streams = self._streams(request)
         self._container(request.id).add_exec(request.exec_id, request.spec.value, streams)
         return Empty()
 

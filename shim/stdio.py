@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shim.log_binary import LogBinary
+
 COPY_SIZE = 32 << 10
 
 
@@ -29,6 +31,15 @@ class Stdio:
     _kept: list[int] = field(default_factory=list)
     _stdin: "StdinCopier | None" = None
     _stderr: "StderrCopier | None" = None
+    _log: LogBinary | None = None
+
+    async def ready(self) -> None:
+        """Wait for who is to read the streams. Raises StdioError."""
+        if self._log is not None:
+            try:
+                await self._log.ready()
+            except TimeoutError as error:
+                raise StdioError("the log program has not said that it is ready") from error
 
     def taken(self) -> None:
         """The process runs, and has its own copies."""
@@ -63,8 +74,9 @@ class Stdio:
             os.close(self._kept.pop())
 
 
-def open_stdio(*, stdin: str, stdout: str, stderr: str) -> Stdio:
+def open_stdio(*, stdin: str, stdout: str, stderr: str, container: str, namespace: str) -> Stdio:
     """Open what containerd named; an empty name is /dev/null. Raises StdioError."""
+    log: LogBinary | None = None
     kept: list[int] = []
     opened: list[int] = []
     copier: StdinCopier | None = None
@@ -75,8 +87,12 @@ def open_stdio(*, stdin: str, stdout: str, stderr: str) -> Stdio:
             opened.append(copier.reader)
         else:
             opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        opened.append(_open_output(stdout, kept))
-        opened.append(_open_output(stderr, kept))
+        if urlsplit(stdout).scheme == "binary":
+            log = LogBinary(stdout, container=container, namespace=namespace)
+            opened += [log.output, log.errors]
+        else:
+            opened.append(_open_output(stdout, kept))
+            opened.append(_open_output(stderr, kept))
         if stderr:
             errors = StderrCopier(opened[2])
             opened[2] = errors.writer
@@ -86,7 +102,7 @@ def open_stdio(*, stdin: str, stdout: str, stderr: str) -> Stdio:
         if copier:
             copier.close()
         raise StdioError(f"cannot open a standard stream of the container: {error}") from error
-    return Stdio(inherit=(opened[0], opened[1], opened[2]), _kept=kept, _stdin=copier, _stderr=errors)
+    return Stdio(inherit=(opened[0], opened[1], opened[2]), _kept=kept, _stdin=copier, _stderr=errors, _log=log)
 
 
 class StdinCopier:
@@ -187,7 +203,7 @@ def _open_output(name: str, kept: list[int]) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     if parts.scheme not in ("", "fifo"):
-        raise OSError(f"{name}: log URI scheme {parts.scheme!r} is not supported; use a FIFO or file://")
+        raise OSError(f"{name}: log URI scheme {parts.scheme!r} is not supported; use a FIFO, file:// or binary://")
     path = Path(parts.path)
     if not stat.S_ISFIFO(path.stat().st_mode):
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)

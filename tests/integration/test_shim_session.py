@@ -210,6 +210,37 @@ def test_output_to_a_file(tidy: Stack) -> None:
     assert outputs[0] == outputs[1] == ["err", "out"]
 
 
+def test_output_to_a_program(tidy: Stack) -> None:
+    image = tidy.ctr_image("busybox")
+    program = tidy.directory / "logger"
+    outputs = []
+    for shim in (STOCK_SHIM, OWN_SHIM):
+        out = tidy.directory / f"logged-{shim}"
+        program.write_text(f'#!/bin/sh\nexec 5>&-\n(cat <&3; cat <&4; echo "$CONTAINER_ID $*") > {out}\n')
+        program.chmod(0o755)
+        options = ("--detach", f"--log-uri=binary://{program}?key=value")
+        tidy.containerd.run_with_shim(image, "logged", "sh", "-c", "echo out; echo err >&2", shim=shim, options=options)
+        tasks_of.wait_status(tidy.containerd, "logged", "STOPPED")
+        tasks_of.remove(tidy.containerd, "logged")
+        assert wait_until(lambda out=out: out.exists() and out.read_text().count("\n") == 3, seconds=20)
+        outputs.append(out.read_text())
+    assert outputs[0] == outputs[1] == "out\nerr\nlogged key value\n"
+
+
+def test_a_memory_kill_is_announced(tidy: Stack) -> None:
+    image = tidy.ctr_image("programs")
+    options = ("--detach", f"--memory-limit={48 << 20}")
+    with Events(tidy.containerd) as events:
+        command = ("/programs/glibc-dynamic/memory_hog", "400")
+        done = tidy.containerd.run_with_shim(image, "hungry", *command, options=options)
+        assert done.returncode == 0, done.stderr
+        tasks_of.wait_status(tidy.containerd, "hungry", "STOPPED")
+        tasks_of.remove(tidy.containerd, "hungry")
+    assert "oom" in events.topics("hungry")
+    (ended,) = [content for topic, content in events.of("hungry") if topic == "exit"]
+    assert ended["exit_status"] == 128 + signal.SIGKILL
+
+
 def test_the_pool_annotation_takes_effect_and_the_pause_container_takes_no_compartment(tidy: Stack) -> None:
     image = tidy.ctr_image("busybox")
     options = ("--detach", "--annotation=io.teemate.pool=small", "--annotation=io.teemate.threads=2")
