@@ -115,7 +115,8 @@ def _wait(*descriptors: int, milliseconds: int | None = None) -> list[int]:
     """Those which are readable or have come to their end; none if the time is over."""
     poller = select.poll()
     for descriptor in descriptors:
-        poller.register(descriptor, select.POLLIN)
+        # Of standard input only the hang-up counts: as a service we have /dev/null there, which is always readable.
+        poller.register(descriptor, 0 if descriptor == sys.stdin.fileno() else select.POLLIN)
     return [descriptor for descriptor, _ in poller.poll(milliseconds)]
 
 

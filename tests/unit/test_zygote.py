@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -275,6 +276,22 @@ def test_random_packets(runtime: RuntimeUnderTest) -> None:
             )
     assert wait_until(lambda: not children_of(runtime), seconds=20)
     assert runtime.create().returncode == 0
+
+
+def test_as_a_service_it_has_no_keeper(tmp_path: Path) -> None:
+    """Standard input is /dev/null then, which never ends in the sense that counts."""
+    path = tmp_path / "zygote-runtime.sock"
+    command = [sys.executable, "-I", "-m", "zygote", "runtime", str(path)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+        try:
+            assert wait_until(path.exists, seconds=60)
+            for _ in range(2):
+                with _connect(path) as connection:
+                    _send(connection, _call(program=1), 0)
+                    assert struct.unpack("<IHH", connection.recv(100))[2] == protocol.COLD
+            assert process.poll() is None
+        finally:
+            process.terminate()
 
 
 def test_it_ends_with_its_keeper(runtime: RuntimeUnderTest) -> None:
