@@ -55,7 +55,7 @@ def serve(path: Path, program: Program) -> None:
                 return
             if spare.recv(1) != _TAKEN_NOTE:
                 time.sleep(RETRY_SECONDS)  # it has died without a call: something is wrong, and may pass
-        # Forking now would hold up the call that has just been taken; but the next caller must not wait for it.
+        # Forking now would hold up what has just been started; but the next caller must not wait for it.
         _wait(listener.fileno(), sys.stdin.fileno(), milliseconds=IDLE_MILLISECONDS)
 
 
