@@ -24,13 +24,3 @@ if ((EUID == 0)) && ! awk '$3 ~ /^cgroup2?$/ { found = 1 } END { exit !found }' 
     # as on a machine with systemd; without it somebody has to
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
 fi
-
-# Where both versions are mounted, systemd gives every controller to the first; crun refuses to work with less.
-controllers=/sys/fs/cgroup/unified/cgroup.controllers
-if ((EUID == 0)) && [[ -s $controllers ]]; then
-    for controller in $(<$controllers); do
-        mkdir -p "/sys/fs/cgroup/$controller"
-        mount -t cgroup -o "$controller" "$controller" "/sys/fs/cgroup/$controller" ||
-            echo "setup: the control group $controller stays with version 2: crun does not work here" >&2
-    done
-fi

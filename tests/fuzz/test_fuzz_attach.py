@@ -183,7 +183,7 @@ def test_daemon_survives_any_peer(host: RunningDaemon) -> None:
         with AttachClient(host.run_directory, timeout=30) as client:
             client.ping()
         end_own_leases(host)
-        assert settle(host) == before, f"seed {seed} leaks descriptors"
+        assert settle(host) <= before, f"seed {seed} leaks descriptors"
 
 
 def test_flood_of_one_peer_does_not_keep_others_out(host: RunningDaemon) -> None:
@@ -194,7 +194,7 @@ def test_flood_of_one_peer_does_not_keep_others_out(host: RunningDaemon) -> None
     with AttachClient(host.run_directory, timeout=30) as client:
         client.ping()
     flooder.close()
-    assert settle(host) == before
+    assert settle(host) <= before
 
 
 def test_many_half_open_connections_leave_room_for_an_answer(host: RunningDaemon) -> None:
@@ -210,7 +210,7 @@ def test_many_half_open_connections_leave_room_for_an_answer(host: RunningDaemon
         peer.close()
     with AttachClient(host.run_directory, timeout=30) as client:
         client.ping()
-    assert settle(host) == before
+    assert settle(host) <= before
 
 
 def test_files_with_odd_contents_are_no_grants(tmp_path: Path) -> None:

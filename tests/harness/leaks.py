@@ -26,16 +26,23 @@ class Holdings:
 def holdings(stack: Stack) -> Holdings:
     descriptors = stack.hostd.descriptors()
     return Holdings(
-        # the janitor is executed by descriptor, whose number becomes its name
-        processes=Counter(
-            "janitor" if info.name.isdigit() else info.name for info in stack.processes().values() if info.state != "Z"
-        ),
+        processes=_processes(stack),
         mounts=frozenset(str(point) for point in mounts_under(stack.directory)),
         descriptors=descriptors.count,
         memfd_bytes=descriptors.memfd_bytes,
         leases=len(stack.hostd.leases()),
         containers=len(stack.docker.containers()) if stack.docker.daemon else 0,
     )
+
+
+def _processes(stack: Stack) -> Counter[str]:
+    # the janitor is executed by descriptor, whose number becomes its name
+    names = Counter(
+        "janitor" if info.name.isdigit() else info.name for info in stack.processes().values() if info.state != "Z"
+    )
+    # one child forked beforehand for each zygote comes and goes with the calls
+    names["teemate-spare"] = max(0, names["teemate-spare"] - names["teemate-zygote"])
+    return names
 
 
 def compartments_touched(stack: Stack) -> int:
