@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import select
 import subprocess
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,17 @@ def tasks(containerd: Containerd) -> dict[str, tuple[int, str]]:
 def wait_status(containerd: Containerd, container: str, status: str, *, seconds: float = 30) -> None:
     if not wait_until(lambda: tasks(containerd).get(container, (0, ""))[1] == status, seconds=seconds):
         raise AssertionError(f"{container} is not {status}: {tasks(containerd)}")
+
+
+def terminal_size(containerd: Containerd, container: str) -> tuple[int, int]:
+    """Rows and columns of the terminal that a task's first process has as its standard input, seen from outside."""
+    pid, _ = tasks(containerd)[container]
+    terminal = os.open(f"/proc/{pid}/fd/0", os.O_RDONLY | os.O_NOCTTY)
+    try:
+        rows, columns = termios.tcgetwinsize(terminal)
+    finally:
+        os.close(terminal)
+    return rows, columns
 
 
 def remove(containerd: Containerd, *containers: str) -> None:

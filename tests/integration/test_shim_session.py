@@ -164,6 +164,8 @@ def test_terminal(tidy: Stack) -> None:
         try:
             terminal.send(b"this\n")
             terminal.expect(b"got this")
+            # ctr passes the size on soon after the start, not before it
+            assert wait_until(lambda: tasks_of.terminal_size(tidy.containerd, "tty") == (37, 91), seconds=20)
             terminal.send(b"\n")
             terminal.expect(b"37 91")
             assert terminal.wait() == 0
