@@ -20,6 +20,7 @@ static void locate(struct thread *self)
     self->compartment->base = base;
     self->compartment->index = index;
     self->slot = (block - base - THREADS_OFFSET) / THREAD_STRIDE;
+    thread_use_cpu(self); /* of a compartment that has not started: as if the CPU had the least */
 }
 
 /* Become the one thread that may move the compartment from this state. */

@@ -73,6 +73,9 @@
  *
  * XGETBV says what is in use: a component that is not is in its initial state, and holds nothing. The host can leave
  * any state behind: on the way in, what the form does not load is brought back to its initial state.
+ *
+ * Without XSAVEC and XGETBV of register 1, register 0 is read instead: everything enabled counts as in use, x87 always
+ * is, and so FORM_XSAVE is all that is ever taken. XSAVE, too, marks what is in its initial state, and XRSTOR does not load it.
  */
 #define FORM_XSAVE 0
 #define FORM_XMM 1
@@ -89,7 +92,7 @@
 
 /* EAX = the components in use, of those in XFRM. Clobbers ECX and EDX. */
 .macro GET_STATE_IN_USE
-    mov $1, %ecx
+    mov %gs:THREAD_XGETBV_REGISTER, %ecx
     xgetbv
     and %gs:THREAD_XFRM, %eax
 .endm
@@ -390,9 +393,18 @@ save_wide:
     jmp saved
 
 save_by_xsave:
-    mov %gs:THREAD_XFRM, %eax
+    mov %gs:THREAD_XFRM, %esi
+    cmpl $0, %gs:THREAD_XGETBV_REGISTER
+    je 1f
+    mov %esi, %eax
     xor %edx, %edx
     xsavec64 (%rdi)
+    jmp 2f
+1:
+    call extended_state_save
+2:
+    mov %gs:THREAD_XFRM, %eax
+    xor %edx, %edx
     xrstor64 clean_extended_state(%rip)
     push $FORM_XSAVE
     jmp saved

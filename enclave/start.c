@@ -247,6 +247,7 @@ _Noreturn void program_start(struct thread *self)
     const char *outside = copy_start_block(self, &block);
     memory_init(compartment, block.memory_limit);
     set_identity(compartment, &block);
+    thread_use_cpu(self);
     self->thread_id = block.process_id;
     signal_reset(self, block.ignored_signals_low | (uint64_t)block.ignored_signals_high << 32, block.blocked_signals);
 

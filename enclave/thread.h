@@ -23,6 +23,7 @@
 #define THREAD_SYSCALL_NUMBER 120
 #define THREAD_XFRM 128
 #define THREAD_CPUID_ENTRY 136 /* patched sites: jmp *%gs:136 */
+#define THREAD_XGETBV_REGISTER 144
 
 /*
  * The top of a thread's LibOS stack, offsets in the thread block: the XSAVE area that keeps the program's
@@ -101,6 +102,7 @@ struct thread {
     int64_t syscall_number; /* of the call whose result `frame` holds, or NO_SYSCALL */
     uint64_t xfrm; /* extended state components to save and clear */
     uint64_t cpuid_entry;
+    uint32_t xgetbv_register; /* 1: components in use; 0: those enabled, if the CPU lacks that or XSAVEC: see entry.S */
 
     struct compartment *compartment;
     char *host_buffer; /* checked to lie outside ELRANGE, HOST_BUFFER_SIZE bytes */
@@ -147,6 +149,7 @@ SELF_OFFSET(state, THREAD_STATE);
 SELF_OFFSET(syscall_number, THREAD_SYSCALL_NUMBER);
 SELF_OFFSET(xfrm, THREAD_XFRM);
 SELF_OFFSET(cpuid_entry, THREAD_CPUID_ENTRY);
+SELF_OFFSET(xgetbv_register, THREAD_XGETBV_REGISTER);
 SELF_OFFSET(exc_host_rsp, THREAD_EXC_HOST_RSP);
 SELF_OFFSET(host_rsp, THREAD_HOST_RSP);
 SELF_OFFSET(host_rbp, THREAD_HOST_RBP);
@@ -183,6 +186,12 @@ static inline struct thread *thread_at(const struct compartment *compartment, ui
 static inline uint32_t thread_process_id(const struct thread *thread)
 {
     return thread->is_vfork_child ? thread->process_id : thread->compartment->process_id;
+}
+
+/* What the mate says of the CPU is the host's word: if it is wrong the LibOS faults, and the program ends. */
+static inline void thread_use_cpu(struct thread *thread)
+{
+    thread->xgetbv_register = !!(thread->compartment->flags & START_XSAVEC);
 }
 
 /* The thread's block, see layout.h. */

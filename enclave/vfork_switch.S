@@ -10,12 +10,13 @@
     .globl vfork_leave
     .type vfork_leave, @function
 vfork_leave:
-    mov %gs:THREAD_XFRM, %eax
-    xor %edx, %edx
-    mov %gs:THREAD_FRAME, %rcx
-    xsavec64 FRAME_TO_XSAVE(%rcx)
-    mov %rdi, %gs:THREAD_FRAME
-    mov %rdi, %rsp
+    mov %rdi, %rbx
+    mov %gs:THREAD_FRAME, %rdi
+    add $FRAME_TO_XSAVE, %rdi
+    mov %gs:THREAD_XFRM, %rsi
+    call extended_state_save
+    mov %rbx, %gs:THREAD_FRAME
+    mov %rbx, %rsp
     call enclave_ocall
     call vfork_returned
     ud2

@@ -12,6 +12,7 @@
 
 #define SIGNALS_MAX 64
 #define CPUID_XSAVE 0xd
+#define XSAVEC_XGETBV1 0x6
 #define XSAVE_LEGACY_AND_HEADER 576
 #define XSAVE_COMPONENT_FIRST 2
 #define XSAVE_COMPONENT_COUNT 63
@@ -78,6 +79,8 @@ static void fill(struct start_block *block, const struct signal_state *signals)
         block->flags |= START_NO_PATCH;
     if (grant->flags & LEASE_TSC_CLOCK)
         block->flags |= START_TSC_CLOCK;
+    if ((cpu_leaf(CPUID_XSAVE, 1).eax & XSAVEC_XGETBV1) == XSAVEC_XGETBV1)
+        block->flags |= START_XSAVEC;
 }
 
 struct start_block *start_block_make(const char *path, char **arguments, char **environment,

@@ -19,7 +19,6 @@
 #define CPUID_FEATURES 7
 #define FSGSBASE (1 << 0)
 #define CPUID_XSAVE 0xd
-#define XSAVEC_XGETBV1 0x6
 #define RFLAGS_FIXED 0x202
 
 int model_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
@@ -50,10 +49,6 @@ void sgx_platform_start(const struct lease_grant *grant, uint64_t vdso)
     if (!(cpu_leaf(CPUID_FEATURES, 0).ebx & FSGSBASE))
         die("this CPU or kernel lacks FSGSBASE, which the software model of SGX needs: use Linux 5.9 or newer, "
             "without the boot option nofsgsbase");
-    if ((cpu_leaf(CPUID_XSAVE, 1).eax & XSAVEC_XGETBV1) != XSAVEC_XGETBV1)
-        die("this CPU lacks XSAVEC, or XGETBV with ECX = 1, which the LibOS uses: use a CPU (of a virtual machine: a "
-            "CPU "
-            "model) that has them, as all with SGX 2 do");
     if (missing)
         die("pool %s wants CPU features (XFRM bits %lx) that this CPU lacks: use a pool with a smaller XFRM",
             grant->pool, missing);

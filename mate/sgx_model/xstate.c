@@ -34,9 +34,10 @@ void xstate_start(uint64_t xfrm)
         leaf = cpu_leaf(CPUID_XSAVE, i);
         components[i].size = leaf.eax;
         components[i].offset = leaf.ebx;
-        if (leaf.ebx + leaf.eax > XSAVE_SIZE_MAX)
-            die("the pool's XFRM %lx does not fit into an SSA frame of %d bytes: use a pool with a smaller XFRM", xfrm,
-                SSA_FRAME_SIZE);
+        if (leaf.ebx < LEGACY_SIZE + XSTATE_HEADER_SIZE || (uint64_t)leaf.ebx + leaf.eax > XSAVE_SIZE_MAX)
+            die("the pool's XFRM %lx has component %u at offset %u with %u bytes, which does not fit into an SSA frame of "
+                "%d bytes: use a pool with a smaller XFRM",
+                xfrm, i, leaf.ebx, leaf.eax, SSA_FRAME_SIZE);
     }
 }
 

@@ -37,11 +37,18 @@ class Compartment:
 
     @classmethod
     def create(
-        cls, *, image: Path = LIBOS, index: int = 0, threads: int = 8, flags: int = solo.FLAG_SOFTWARE_MODEL
+        cls,
+        *,
+        image: Path = LIBOS,
+        index: int = 0,
+        threads: int = 8,
+        flags: int = solo.FLAG_SOFTWARE_MODEL,
+        cpuid: bytes = b"",
     ) -> Compartment:
         content = load_image(image)
+        grant = solo.grant(content, index=index, threads=threads, memory=1 << 30, flags=flags)
         return cls(
-            solo.sealed_memfd(solo.grant(content, index=index, threads=threads, memory=1 << 30, flags=flags)),
+            solo.sealed_memfd(grant + cpuid),
             solo.image_memfd(content),
             solo.compartment_memfd(content, index=index, threads=threads),
         )
