@@ -35,8 +35,8 @@ void xstate_start(uint64_t xfrm)
         components[i].size = leaf.eax;
         components[i].offset = leaf.ebx;
         if (leaf.ebx < LEGACY_SIZE + XSTATE_HEADER_SIZE || (uint64_t)leaf.ebx + leaf.eax > XSAVE_SIZE_MAX)
-            die("the pool's XFRM %lx has component %u at offset %u with %u bytes, which does not fit into an SSA frame of "
-                "%d bytes: use a pool with a smaller XFRM",
+            die("the pool's XFRM %lx has component %u at offset %u with %u bytes, which does not fit into an SSA "
+                "frame of %d bytes: use a pool with a smaller XFRM",
                 xfrm, i, leaf.ebx, leaf.eax, SSA_FRAME_SIZE);
     }
 }
