@@ -118,11 +118,13 @@ void enclave_set_initialized(struct teemate_enclave *enclave);
 const struct enclave_segment *enclave_next_segment(const struct teemate_enclave *enclave, unsigned long page);
 struct enclave_tcs *enclave_next_tcs(const struct teemate_enclave *enclave, unsigned long page);
 
-/* build.c: the construction ioctls */
+/* build_*.c: the construction ioctls */
 long enclave_setup(struct teemate_enclave *enclave, const void __user *arg, size_t size);
 long enclave_create(struct teemate_enclave *enclave, unsigned long arg);
 long enclave_add_pages(struct teemate_enclave *enclave, unsigned long arg);
 long enclave_init(struct teemate_enclave *enclave, unsigned long arg);
+
+/* debug_write.c */
 long enclave_debug_write(struct teemate_enclave *enclave, const void __user *arg, size_t size);
 
 /* controller.c: enclave descriptors */
