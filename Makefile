@@ -53,7 +53,7 @@ test-integration: setup build ## run the tests against containerd, dockerd and r
 	$(PYTEST) tests/integration
 
 test-soak: setup build ## 1,000 containers in a row, 64 at once, 200 killed at random moments (root)
-	$(SOAK) $(PYTEST) tests/integration/test_scale.py
+	$(SOAK) $(PYTEST) tests/integration/test_scale.py tests/integration/test_shim_failures.py
 
 lint: $(VENV)/.installed protos ## run the linters only
 	$(PYTEST) tests/unit/test_linters.py

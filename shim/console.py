@@ -50,14 +50,14 @@ class ConsoleSocket:
 class Console:
     """A pty master, copied to stdout and from stdin by the event loop."""
 
-    def __init__(self, master: int, *, stdin: str, stdout: str) -> None:
+    def __init__(self, master: int, *, stdin: str, output: int) -> None:
+        """Owns both descriptors from now on; `output` may be -1."""
         self._loop = asyncio.get_running_loop()
         self._master = master
         os.set_blocking(master, False)
         self.drained: asyncio.Future[None] = self._loop.create_future()
         self._input = os.open(stdin, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if stdin else -1
-        # Open for reading too, so that a client that leaves neither ends nor blocks the copy.
-        self._output = os.open(stdout, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC) if stdout else -1
+        self._output = output
         self._to_output = bytearray()
         self._to_master = bytearray()
         self._loop.add_reader(master, self._read_master)

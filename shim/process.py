@@ -1,12 +1,15 @@
 """One process of a container as containerd sees it: created, running, stopped; its streams and its exit."""
 
 import asyncio
+import os
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 
+from shim import fifo
 from shim.console import Console, ConsoleSocket
 from shim.reaper import Exit
-from shim.stdio import Stdio, open_stdio
+from shim.stdio import Stdio, StdioError, open_stdio
 
 # containerd's runc shim waits as long for the output of a deleted process.
 DRAIN_TIMEOUT = 10.0
@@ -49,15 +52,17 @@ class Process:
     # Held from before the process can run until its start has been announced.
     starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _console_socket: ConsoleSocket | None = None
+    _terminal_output: int = -1
     ended: "asyncio.Future[Exit]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     async def open_streams(self) -> ConsoleSocket | None:
         """Open the streams. For a terminal the console socket, on which the runtime will send the pty."""
         if self.streams.terminal:
+            await self._open_terminal_output()
             self._console_socket = ConsoleSocket()
             return self._console_socket
         given = self.streams
-        self.stdio = open_stdio(
+        self.stdio = await open_stdio(
             stdin=given.stdin,
             stdout=given.stdout,
             stderr=given.stderr,
@@ -67,13 +72,21 @@ class Process:
         await self.stdio.ready()
         return None
 
+    async def _open_terminal_output(self) -> None:
+        if self.streams.stdout:
+            try:
+                self._terminal_output = await fifo.open_for_console(Path(self.streams.stdout))
+            except TimeoutError as error:
+                raise StdioError("nobody reads the FIFO of the terminal's output") from error
+
     async def streams_taken(self) -> None:
         """The runtime has started the process: take the terminal, or let go of the process's ends."""
         if self._console_socket is not None:
             master = await self._console_socket.receive()
             self._console_socket.close()
             self._console_socket = None
-            self.console = Console(master, stdin=self.streams.stdin, stdout=self.streams.stdout)
+            self.console = Console(master, stdin=self.streams.stdin, output=self._terminal_output)
+            self._terminal_output = -1
         elif self.stdio is not None:
             self.stdio.taken()
 
@@ -95,6 +108,9 @@ class Process:
         if self._console_socket is not None:
             self._console_socket.close()
             self._console_socket = None
+        if self._terminal_output >= 0:
+            os.close(self._terminal_output)
+            self._terminal_output = -1
         if self.console is not None:
             self.console.close()
             self.console = None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shim import fifo
 from shim.log_binary import LogBinary
 
 COPY_SIZE = 32 << 10
@@ -74,7 +75,7 @@ class Stdio:
             os.close(self._kept.pop())
 
 
-def open_stdio(*, stdin: str, stdout: str, stderr: str, container: str, namespace: str) -> Stdio:
+async def open_stdio(*, stdin: str, stdout: str, stderr: str, container: str, namespace: str) -> Stdio:
     """Open what containerd named; an empty name is /dev/null. Raises StdioError."""
     log: LogBinary | None = None
     kept: list[int] = []
@@ -91,17 +92,21 @@ def open_stdio(*, stdin: str, stdout: str, stderr: str, container: str, namespac
             log = LogBinary(stdout, container=container, namespace=namespace)
             opened += [log.output, log.errors]
         else:
-            opened.append(_open_output(stdout, kept))
-            opened.append(_open_output(stderr, kept))
+            opened.append(await _open_output(stdout, kept))
+            opened.append(await _open_output(stderr, kept))
         if stderr:
             errors = StderrCopier(opened[2])
             opened[2] = errors.writer
-    except OSError as error:
+    except BaseException as error:
         for fd in (*opened, *kept):
             os.close(fd)
         if copier:
             copier.close()
-        raise StdioError(f"cannot open a standard stream of the container: {error}") from error
+        if isinstance(error, TimeoutError):
+            raise StdioError("nobody reads the FIFOs of the container's output") from error
+        if isinstance(error, OSError):
+            raise StdioError(f"cannot open a standard stream of the container: {error}") from error
+        raise
     return Stdio(inherit=(opened[0], opened[1], opened[2]), _kept=kept, _stdin=copier, _stderr=errors, _log=log)
 
 
@@ -194,7 +199,7 @@ class StderrCopier:
             self._loop.add_reader(self._reader, self._read)
 
 
-def _open_output(name: str, kept: list[int]) -> int:
+async def _open_output(name: str, kept: list[int]) -> int:
     if not name:
         return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     parts = urlsplit(name)
@@ -207,7 +212,10 @@ def _open_output(name: str, kept: list[int]) -> int:
     path = Path(parts.path)
     if not stat.S_ISFIFO(path.stat().st_mode):
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    # Opening a FIFO for reading first never blocks, and lets the writing end open at once.
-    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    kept.append(reader)
-    return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    writer = await fifo.open_for_writing(path)
+    try:
+        kept.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError:
+        os.close(writer)
+        raise
+    return writer

@@ -43,7 +43,7 @@ async def until(path: Path) -> str:
 def test_a_log_program_gets_both_streams(tmp_path: Path) -> None:
     async def scenario() -> None:
         uri = f"binary://{logger(tmp_path)}?first=1&flag"
-        stdio = open_stdio(stdin="", stdout=uri, stderr=uri, container="c1", namespace="ns")
+        stdio = await open_stdio(stdin="", stdout=uri, stderr=uri, container="c1", namespace="ns")
         await stdio.ready()
         os.write(stdio.inherit[1], b"to the output\n")
         os.write(stdio.inherit[2], b"to the errors\n")
@@ -64,7 +64,7 @@ def test_a_log_program_that_is_missing(tmp_path: Path) -> None:
     async def scenario() -> None:
         with pytest.raises(StdioError, match="cannot open"):
             uri = f"binary://{tmp_path}/missing"
-            open_stdio(stdin="", stdout=uri, stderr=uri, container="c", namespace="n")
+            await open_stdio(stdin="", stdout=uri, stderr=uri, container="c", namespace="n")
 
     before = len(list(Path("/proc/self/fd").iterdir()))
     asyncio.run(scenario())
@@ -89,7 +89,7 @@ def test_a_log_program_that_never_is_ready(tmp_path: Path, monkeypatch: pytest.M
 def test_an_unknown_scheme_is_refused() -> None:
     async def scenario() -> None:
         with pytest.raises(StdioError, match="gopher"):
-            open_stdio(stdin="", stdout="gopher://x", stderr="", container="c", namespace="n")
+            await open_stdio(stdin="", stdout="gopher://x", stderr="", container="c", namespace="n")
 
     asyncio.run(scenario())
 
