@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ECALLs at CSSA = 0 that start something; ECALL_OCALL_RETURN is dealt with in entry.S. */
+/* ECALLs at CSSA = 0 that start something; ECALL_OCALL_RETURN is dealt with in ocall.S. */
 #include "enter.h"
 #include "host.h"
 #include "thread.h"

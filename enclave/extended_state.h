@@ -20,7 +20,7 @@ struct extended_state { /* standard format, SDM vol. 1 chapter 13 */
 };
 _Static_assert(sizeof(struct extended_state) == 576, "XSAVE area");
 
-/* Saved for a signal frame or a new thread; an OCALL keeps the state there in a form of its own (entry.S). */
+/* Saved for a signal frame or a new thread; an OCALL keeps the state there in a form of its own (ocall.S). */
 static inline struct extended_state *thread_extended_state(const struct thread *thread)
 {
     return (struct extended_state *)((char *)thread->frame + FRAME_TO_XSAVE);
@@ -34,7 +34,7 @@ static inline uint64_t extended_state_size(uint64_t xfrm)
     return xfrm & XFRM_AVX ? 832 : sizeof(struct extended_state);
 }
 
-/* entry.S */
+/* extended_state.S */
 void extended_state_save(struct extended_state *area, uint64_t xfrm);
 /* The header must be valid and MXCSR without reserved bits, or this faults. */
 void extended_state_restore(const struct extended_state *area, uint64_t xfrm);

@@ -55,7 +55,7 @@ void host_log(uint32_t level, const char *format, ...) __attribute__((format(pri
 struct thread;
 int host_attach(struct thread *self);
 
-/* entry.S: leave with what the exchange asks for. */
+/* ocall.S and leave.S: leave with what the exchange asks for. */
 void enclave_ocall(void);
 _Noreturn void enclave_exit_thread(void); /* and free this slot */
 _Noreturn void enclave_leave(void); /* for good, but the slot stays taken */

@@ -63,6 +63,12 @@ long memory_try_load(struct compartment *compartment, uint64_t address);
 /* The host mapping behind part of an entry is needed no more. */
 void memory_release_backing(const struct vma *entry, uint64_t start, uint64_t end);
 
+/* Bytes of the range that may hold data. */
+uint64_t memory_dirty_size(const struct compartment *compartment, uint64_t start, uint64_t end);
+
+/* Let go of what a new mapping replaces. Returns whether the host must be told that it is gone. */
+int memory_release_replaced_locked(struct compartment *compartment, uint64_t start, uint64_t end);
+
 /* Count `added` more and `removed` fewer committed bytes, or log the setting and return -ENOMEM. */
 long memory_charge_locked(struct compartment *compartment, uint64_t added, uint64_t removed);
 

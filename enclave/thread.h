@@ -71,7 +71,7 @@
 #include "compartment.h"
 #include "include/ocall.h"
 
-/* The program's registers at a system call, in the order entry.S pushes them. */
+/* The program's registers at a system call, in the order program_switch.S pushes them. */
 struct registers {
     uint64_t r15, r14, r13, r12, r11, r10, r9, r8;
     uint64_t rdi, rsi, rdx, rcx, rbx, rbp, rax;
@@ -102,7 +102,7 @@ struct thread {
     int64_t syscall_number; /* of the call whose result `frame` holds, or NO_SYSCALL */
     uint64_t xfrm; /* extended state components to save and clear */
     uint64_t cpuid_entry;
-    uint32_t xgetbv_register; /* 1: components in use; 0: those enabled, if the CPU lacks that or XSAVEC: see entry.S */
+    uint32_t xgetbv_register; /* 1: components in use; 0: those enabled, if the CPU lacks that or XSAVEC: see ocall.S */
 
     struct compartment *compartment;
     char *host_buffer; /* checked to lie outside ELRANGE, HOST_BUFFER_SIZE bytes */

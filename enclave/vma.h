@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A sorted array of address ranges: pure bookkeeping, no lock, no host. memory.c keeps the compartment's
- * table with it and takes memory.lock around every use.
+ * A sorted array of address ranges: pure bookkeeping, no lock, no host. memory_*.c keep the compartment's
+ * table with it and take memory.lock around every use.
  */
 #ifndef TEEMATE_VMA_H
 #define TEEMATE_VMA_H

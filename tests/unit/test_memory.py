@@ -9,7 +9,18 @@ import pytest
 
 from tests.harness.native import compile_native
 
-SOURCES = ("memory.c", "memory_lookup.c", "memory_erase.c", "memory_load.c", "memory_brk.c", "vma.c", "dirty_map.c")
+SOURCES = (
+    "memory.c",
+    "memory_map.c",
+    "memory_unmap.c",
+    "memory_protect.c",
+    "memory_lookup.c",
+    "memory_erase.c",
+    "memory_load.c",
+    "memory_brk.c",
+    "vma.c",
+    "dirty_map.c",
+)
 
 
 @pytest.fixture(scope="module")
