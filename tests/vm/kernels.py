@@ -26,23 +26,12 @@ class KernelError(Exception):
 
 @dataclass(frozen=True)
 class Kernel:
-    """An unpacked kernel: its image and its headers."""
+    """A kernel to boot, and the tree that modules for it are built in."""
 
     series: str
     release: str  # as uname -r says
-
-    @property
-    def directory(self) -> Path:
-        return BUILD / self.series / self.release
-
-    @property
-    def headers(self) -> Path:
-        return self.directory / "usr" / "src" / f"linux-headers-{self.release}"
-
-    @property
-    def image(self) -> Path:
-        """The uncompressed kernel: QEMU boots it in half the time."""
-        return self.directory / "vmlinux"
+    headers: Path
+    image: Path
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
@@ -65,9 +54,16 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 def fetch(series: str) -> Kernel:
     """The newest kernel of a series that the package lists know. Keeps what was fetched before."""
-    kernel = Kernel(series, _newest_release(series))
+    release = _newest_release(series)
+    directory = BUILD / series / release
+    kernel = Kernel(
+        series=series,
+        release=release,
+        headers=directory / "usr" / "src" / f"linux-headers-{release}",
+        image=directory / "vmlinux",  # not packed: QEMU boots it in half the time
+    )
     if not kernel.image.exists():
-        _unpack(kernel)
+        _unpack(kernel, directory)
     return kernel
 
 
@@ -108,7 +104,7 @@ def _newest_release(series: str) -> str:
     return match[1].rstrip(",")
 
 
-def _unpack(kernel: Kernel) -> None:
+def _unpack(kernel: Kernel, directory: Path) -> None:
     downloads = BUILD / "packages" / kernel.release
     downloads.mkdir(parents=True, exist_ok=True)
     headers = f"linux-headers-{kernel.release}"
@@ -116,13 +112,13 @@ def _unpack(kernel: Kernel) -> None:
     packages = [f"linux-image-{kernel.release}", headers]
     packages += re.findall(r"Depends: (linux-headers-\S+-common|linux-kbuild-\S+)", depends)
     run("apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *packages, cwd=downloads)
-    kernel.directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     for package in downloads.glob("*.deb"):
-        run("dpkg", "-x", package, kernel.directory)
+        run("dpkg", "-x", package, directory)
     # The headers' makefile names where they would be installed.
     makefile = kernel.headers / "Makefile"
-    makefile.write_text(makefile.read_text().replace(" /usr/src/", f" {kernel.directory}/usr/src/"))
-    packed = (kernel.directory / "boot" / f"vmlinuz-{kernel.release}").read_bytes()
+    makefile.write_text(makefile.read_text().replace(" /usr/src/", f" {directory}/usr/src/"))
+    packed = (directory / "boot" / f"vmlinuz-{kernel.release}").read_bytes()
     partial = kernel.image.with_suffix(".partial")
     partial.write_bytes(_extract(packed))
     partial.rename(kernel.image)
