@@ -10,7 +10,6 @@ import os
 import random
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,13 +29,13 @@ from enclave_host.attach_protocol import (
     receive_packet,
     send_packet,
 )
-from tests.unit.fake_host import RunningDaemon, open_descriptors
+from tests.harness.patience import PATIENCE
+from tests.unit.fake_host import RunningDaemon, steady_descriptors
 
 SEED = int(os.environ.get("TEEMATE_FUZZ_SEED", "1"))
 ROUNDS = int(os.environ.get("TEEMATE_FUZZ_ROUNDS", "60"))
 STEPS_PER_ROUND = 12
 FLOOD = 500
-STEADY_READINGS = 10
 
 INTERESTING = [b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x10\0\0\0", b"\x01", b"\xff", b"%s%n", b"\n"]
 
@@ -172,16 +171,6 @@ def settle(host: RunningDaemon) -> int:
     return steady_descriptors()
 
 
-def steady_descriptors() -> int:
-    """The number of open descriptors once it stands still: threads of the daemon close some of them."""
-    count, seen = open_descriptors(), 0
-    while seen < STEADY_READINGS:
-        time.sleep(0.02)
-        now = open_descriptors()
-        count, seen = now, seen + 1 if now == count else 0
-    return count
-
-
 def end_own_leases(host: RunningDaemon) -> None:
     """What a peer has bound to a living process, such as this one, would outlive the test."""
     host.call(lambda daemon: [daemon.leases.end(lease) for lease in list(daemon.leases.leases.values())])
@@ -192,7 +181,7 @@ def test_daemon_survives_any_peer(host: RunningDaemon) -> None:
     for number in range(ROUNDS):
         seed = SEED * 1_000_000 + number
         one_round(host, random.Random(seed))
-        with AttachClient(host.run_directory, timeout=30) as client:
+        with AttachClient(host.run_directory, timeout=PATIENCE) as client:
             client.ping()
         end_own_leases(host)
         assert settle(host) == before, f"seed {seed} leaks descriptors"
@@ -203,7 +192,7 @@ def test_flood_of_one_peer_does_not_keep_others_out(host: RunningDaemon) -> None
     flooder = Peer(host)
     for _ in range(FLOOD):
         flooder.send(Message(AttachType.PING).pack(), [])  # and never reads an answer
-    with AttachClient(host.run_directory, timeout=30) as client:
+    with AttachClient(host.run_directory, timeout=PATIENCE) as client:
         client.ping()
     flooder.close()
     assert settle(host) == before
@@ -220,7 +209,7 @@ def test_many_half_open_connections_leave_room_for_an_answer(host: RunningDaemon
     host.wait_until(lambda daemon: daemon.attach_server.connections >= min(len(peers), 500))
     for peer in peers:
         peer.close()
-    with AttachClient(host.run_directory, timeout=30) as client:
+    with AttachClient(host.run_directory, timeout=PATIENCE) as client:
         client.ping()
     assert settle(host) == before
 

@@ -18,6 +18,7 @@ from shim.service import SERVICE_NAMES, TaskService
 from shim.ttrpc.client import Client
 from shim.ttrpc.frame import HEADER, FrameType, pack_frame
 from shim.ttrpc.server import Server
+from tests.harness.patience import PATIENCE
 
 ROUNDS = int(os.environ.get("TEEMATE_FUZZ_ROUNDS", "300"))
 SEED = int(os.environ.get("TEEMATE_FUZZ_SEED", "20241117"))
@@ -81,7 +82,7 @@ async def send(path: Path, data: bytes, source: random.Random) -> None:
         await asyncio.sleep(0)
     if source.random() < 0.8:
         writer.write_eof()
-        await asyncio.wait_for(reader.read(), 20)
+        await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
 
 
@@ -106,7 +107,7 @@ async def scenario(directory: Path) -> None:
             assert not isinstance(error, TimeoutError), f"round {number}: neither answered nor cut off: {data.hex()}"
     client = await Client.connect(str(path))
     request = task_v2_pb2.ConnectRequest(id="c")
-    answer = await client.call(SERVICE_NAMES[0], "Connect", request, task_v2_pb2.ConnectResponse, timeout=20)
+    answer = await client.call(SERVICE_NAMES[0], "Connect", request, task_v2_pb2.ConnectResponse, timeout=PATIENCE)
     assert answer.shim_pid == os.getpid() and not stopped
     await client.close()
     await publisher.drain(timeout=0)

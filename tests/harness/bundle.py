@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.harness.images import image, unpack
 from tests.harness.paths import RUNC, RUNTIME
+from tests.harness.patience import PATIENCE
 from tests.harness.process import clean_environment
 from tests.harness.stack import Stack
 
@@ -47,7 +48,7 @@ class Bundle:
             text=True,
             errors="replace",
             env=self.environment,
-            timeout=60,
+            timeout=PATIENCE,
         )
         assert self._file.read_bytes() == content, "config.json was not put back"
         return done

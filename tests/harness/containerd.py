@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.harness import cgroups
 from tests.harness.paths import BIN, CONTAINERD, CTR, RUNTIME, SYSTEM_PATH
+from tests.harness.patience import PATIENCE
 from tests.harness.process import Daemon, clean_environment
 
 STOCK_SHIM = "io.containerd.runc.v2"
@@ -40,6 +42,7 @@ class Containerd:
         self.socket = directory / "c.sock"
         self.runc_root = directory / "runc"
         self.programs = programs or Programs()
+        self._cgroup = cgroups.new_name()
         # our shim is found in PATH
         self._environment = {**environment, "PATH": f"{BIN}:{self.programs.path}"}
         self.daemon: Daemon | None = None
@@ -60,15 +63,15 @@ class Containerd:
         )
         self.daemon.wait_ready(lambda: self.ctr("version").returncode == 0)
 
-    def ctr(self, *words: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def ctr(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [self.programs.ctr, "--address", str(self.socket), *[str(word) for word in words]],
+            self._argv(*words),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
             env=clean_environment(),
-            timeout=timeout,
+            timeout=PATIENCE,
         )
 
     def run(
@@ -78,43 +81,41 @@ class Containerd:
         *command: str,
         runtime: Path = RUNTIME,
         options: Sequence[str] = (),
-        timeout: float = 120,
     ) -> subprocess.CompletedProcess[str]:
         """`ctr run --rm` with our OCI runtime behind the stock runc.v2 shim."""
-        return self.ctr(
-            "run",
-            *(() if "--detach" in options else ("--rm",)),
-            "--runtime=io.containerd.runc.v2",
-            f"--runc-binary={runtime}",
-            f"--runc-root={self.runc_root}",
-            *options,
-            image,
-            name,
-            *command,
-            timeout=timeout,
-        )
+        options = (f"--runc-binary={runtime}", *options)
+        return self.ctr(*self._run_words(image, name, command, shim=STOCK_SHIM, options=options))
 
     def run_with_shim(
-        self,
-        image: str,
-        name: str,
-        *command: str,
-        shim: str = OWN_SHIM,
-        options: Sequence[str] = (),
-        timeout: float = 120,
+        self, image: str, name: str, *command: str, shim: str = OWN_SHIM, options: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
         """`ctr run --rm` (without --rm if detached) with a shim that brings its own OCI runtime."""
-        return self.ctr(
+        return self.ctr(*self._run_words(image, name, command, shim=shim, options=options))
+
+    def run_argv(self, image: str, name: str, *command: str, shim: str, options: Sequence[str] = ()) -> list[str]:
+        """The same as a command line, for who wants to feed it or to watch it."""
+        return self._argv(*self._run_words(image, name, command, shim=shim, options=options))
+
+    def _argv(self, *words: str | Path) -> list[str]:
+        return [str(self.programs.ctr), "--address", str(self.socket), *[str(word) for word in words]]
+
+    def _run_words(
+        self, image: str, name: str, command: Sequence[str], *, shim: str, options: Sequence[str]
+    ) -> list[str]:
+        """Control groups and runc's own state are found by the container's name: ours are not everybody's."""
+        return [
             "run",
             *(() if "--detach" in options else ("--rm",)),
             f"--runtime={shim}",
+            f"--cgroup=/{self._cgroup}/{name}",
+            *((f"--runc-root={self.runc_root}",) if shim == STOCK_SHIM else ()),
             *options,
             image,
             name,
             *command,
-            timeout=timeout,
-        )
+        ]
 
     def stop(self) -> None:
         if self.daemon:
             self.daemon.stop()
+            cgroups.remove(self._cgroup)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,13 +13,14 @@ import grpc
 
 from protos import cri_pb2 as pb
 from protos import cri_pb2_grpc
+from tests.harness import cgroups
 from tests.harness.containerd import Containerd, Programs
 from tests.harness.images import image
 from tests.harness.paths import TEEMATE
+from tests.harness.patience import PATIENCE
 from tests.harness.process import HarnessError, clean_environment, wait_until
 
 NAMESPACE = "k8s.io"
-CALL_SECONDS = 120
 # Pods use the host's network: no CNI plug-in is needed.
 NAMESPACES = pb.NamespaceOption(network=pb.NODE, pid=pb.CONTAINER, ipc=pb.POD)
 
@@ -110,18 +110,6 @@ class CriContainerd(Containerd):
         return made.name
 
 
-def _removed(cgroup: Path) -> bool:
-    try:
-        cgroup.rmdir()
-    except FileNotFoundError:
-        return True  # a second mount of the same hierarchy
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        return False
-    return True
-
-
 @dataclass(frozen=True)
 class Pod:
     """A pod sandbox that runs; `config` is what every container of it is created with."""
@@ -135,6 +123,11 @@ class Pod:
         text = (Path(self.config.log_directory) / f"{name}.log").read_text()
         return [line.partition(" ")[2] for line in text.splitlines()]
 
+    def whole_log(self, name: str, *, lines: int) -> list[str]:
+        """The log once it has so many lines: containerd may write the last ones after it has announced the end."""
+        wait_until(lambda: len(self.log(name)) >= lines)
+        return self.log(name)
+
 
 class Cri:
     """RuntimeService over containerd's socket. Use as a context manager."""
@@ -145,21 +138,14 @@ class Cri:
         self._channel = grpc.insecure_channel(f"unix:{containerd.socket}")
         self.runtime = cri_pb2_grpc.RuntimeServiceStub(self._channel)
         self._images = cri_pb2_grpc.ImageServiceStub(self._channel)
-        self._cgroup_parent = f"/teemate-test-{secrets.token_hex(4)}"
+        self._cgroup = cgroups.new_name()
 
     def __enter__(self) -> Cri:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._channel.close()
-        self._remove_cgroups()
-
-    def _remove_cgroups(self) -> None:
-        """The kubelet's task: the cgroup around the pods. Like the kubelet, wait for those of the containers to go."""
-        root, name = Path("/sys/fs/cgroup"), self._cgroup_parent.lstrip("/")
-        for cgroup in (*root.glob(name), *root.glob(f"*/{name}")):
-            if not wait_until(lambda cgroup=cgroup: _removed(cgroup), seconds=20):  # type: ignore[misc]
-                raise HarnessError(f"cgroups are left in {cgroup}: {[path.name for path in cgroup.glob('*/')]}")
+        cgroups.remove(self._cgroup)  # the kubelet's task
 
     def run_pod(self, handler: str, *, annotations: Mapping[str, str] | None = None, shared_pids: bool = False) -> Pod:
         """RunPodSandbox. Raises grpc.RpcError."""
@@ -174,12 +160,12 @@ class Cri:
             labels={"app": "test"},
             annotations=dict(annotations or {}),
             linux=pb.LinuxPodSandboxConfig(
-                cgroup_parent=self._cgroup_parent,
+                cgroup_parent=f"/{self._cgroup}",
                 security_context=pb.LinuxSandboxSecurityContext(namespace_options=namespaces),
             ),
         )
         request = pb.RunPodSandboxRequest(config=config, runtime_handler=handler)
-        pod = Pod(self.runtime.RunPodSandbox(request, timeout=CALL_SECONDS).pod_sandbox_id, handler, config)
+        pod = Pod(self.runtime.RunPodSandbox(request, timeout=PATIENCE).pod_sandbox_id, handler, config)
         self._on_pod(pod)
         return pod
 
@@ -195,8 +181,8 @@ class Cri:
             self.remove_pod(running)
 
     def remove_pod(self, pod: Pod) -> None:
-        self.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod.id), timeout=CALL_SECONDS)
-        self.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod.id), timeout=CALL_SECONDS)
+        self.runtime.StopPodSandbox(pb.StopPodSandboxRequest(pod_sandbox_id=pod.id), timeout=PATIENCE)
+        self.runtime.RemovePodSandbox(pb.RemovePodSandboxRequest(pod_sandbox_id=pod.id), timeout=PATIENCE)
 
     def create(
         self,
@@ -224,19 +210,19 @@ class Cri:
             ),
         )
         request = pb.CreateContainerRequest(pod_sandbox_id=pod.id, config=config, sandbox_config=pod.config)
-        container: str = self.runtime.CreateContainer(request, timeout=CALL_SECONDS).container_id
+        container: str = self.runtime.CreateContainer(request, timeout=PATIENCE).container_id
         return container
 
     def _image(self, name: str) -> pb.ImageSpec:
         """The plug-in learns of an imported image by an event: wait until it knows it."""
         spec = pb.ImageSpec(image=self._containerd.image(name))
         request = pb.ImageStatusRequest(image=spec)
-        if not wait_until(lambda: self._images.ImageStatus(request).HasField("image"), seconds=30):
+        if not wait_until(lambda: self._images.ImageStatus(request).HasField("image")):
             raise HarnessError(f"the CRI plug-in does not know the image {spec.image}")
         return spec
 
     def start(self, container: str) -> None:
-        self.runtime.StartContainer(pb.StartContainerRequest(container_id=container), timeout=CALL_SECONDS)
+        self.runtime.StartContainer(pb.StartContainerRequest(container_id=container), timeout=PATIENCE)
 
     def run(self, pod: Pod, name: str, image_name: str, *command: str, **options: Mapping[str, str]) -> str:
         container = self.create(pod, name, image_name, *command, **options)  # type: ignore[arg-type]
@@ -245,33 +231,33 @@ class Cri:
 
     def stop(self, container: str, *, seconds: int = 0) -> None:
         request = pb.StopContainerRequest(container_id=container, timeout=seconds)
-        self.runtime.StopContainer(request, timeout=CALL_SECONDS)
+        self.runtime.StopContainer(request, timeout=PATIENCE)
 
     def remove(self, container: str) -> None:
-        self.runtime.RemoveContainer(pb.RemoveContainerRequest(container_id=container), timeout=CALL_SECONDS)
+        self.runtime.RemoveContainer(pb.RemoveContainerRequest(container_id=container), timeout=PATIENCE)
 
     def status(self, container: str) -> pb.ContainerStatus:
         request = pb.ContainerStatusRequest(container_id=container)
-        return self.runtime.ContainerStatus(request, timeout=CALL_SECONDS).status
+        return self.runtime.ContainerStatus(request, timeout=PATIENCE).status
 
     def pod_status(self, pod: Pod) -> pb.PodSandboxStatus:
         request = pb.PodSandboxStatusRequest(pod_sandbox_id=pod.id)
-        return self.runtime.PodSandboxStatus(request, timeout=CALL_SECONDS).status
+        return self.runtime.PodSandboxStatus(request, timeout=PATIENCE).status
 
     def execute(self, container: str, command: Sequence[str], *, seconds: int = 30) -> tuple[int, bytes, bytes]:
         """ExecSync: exit status, standard output, standard error."""
         request = pb.ExecSyncRequest(container_id=container, cmd=command, timeout=seconds)
-        done = self.runtime.ExecSync(request, timeout=CALL_SECONDS)
+        done = self.runtime.ExecSync(request, timeout=PATIENCE)
         return done.exit_code, done.stdout, done.stderr
 
     def update(self, container: str, *, memory_limit: int) -> None:
         resources = pb.LinuxContainerResources(memory_limit_in_bytes=memory_limit)
         request = pb.UpdateContainerResourcesRequest(container_id=container, linux=resources)
-        self.runtime.UpdateContainerResources(request, timeout=CALL_SECONDS)
+        self.runtime.UpdateContainerResources(request, timeout=PATIENCE)
 
     def stats(self, container: str) -> pb.ContainerStats:
         request = pb.ContainerStatsRequest(container_id=container)
-        return self.runtime.ContainerStats(request, timeout=CALL_SECONDS).stats
+        return self.runtime.ContainerStats(request, timeout=PATIENCE).stats
 
     def containers(self) -> list[str]:
         return [each.id for each in self.runtime.ListContainers(pb.ListContainersRequest()).containers]

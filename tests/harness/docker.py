@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.paths import CRUN, DOCKER, DOCKERD, RUNTIME
+from tests.harness.patience import PATIENCE
 from tests.harness.process import Daemon, clean_environment
 
 UNKNOWN_POOL = "no-such-pool"
@@ -59,13 +60,13 @@ class Docker:
             log=self.directory / "dockerd.log",
             environment=self._environment,
         )
-        self.daemon.wait_ready(lambda: self("version").returncode == 0, seconds=120)
+        self.daemon.wait_ready(lambda: self("version").returncode == 0)
 
     def argv(self, *words: str | Path) -> list[str]:
         return [str(self._client), f"--host=unix://{self.socket}", *[str(word) for word in words]]
 
     def __call__(
-        self, *words: str | Path, stdin: bytes | None = None, timeout: float = 180
+        self, *words: str | Path, stdin: bytes | None = None, timeout: float = PATIENCE
     ) -> subprocess.CompletedProcess[bytes]:
         """`docker WORDS`; output in bytes, since programs may print anything."""
         return subprocess.run(
@@ -87,7 +88,7 @@ class Docker:
         runtime: str = "teemate",
         options: Sequence[str] = (),
         stdin: bytes | None = None,
-        timeout: float = 60,
+        timeout: float = PATIENCE,
     ) -> subprocess.CompletedProcess[bytes]:
         """`docker run --rm` in the foreground. One that hangs is removed."""
         interactive = ["-i"] if stdin is not None else []
@@ -100,7 +101,7 @@ class Docker:
             said = (expired.stdout or b"") + (expired.stderr or b"")
             raise AssertionError(f"{' '.join(command)} hangs with {runtime}; it said {said!r}") from None
 
-    def check(self, *words: str | Path, stdin: bytes | None = None, timeout: float = 180) -> str:
+    def check(self, *words: str | Path, stdin: bytes | None = None, timeout: float = PATIENCE) -> str:
         """`docker WORDS` that must succeed; returns what it printed, stripped."""
         done = self(*words, stdin=stdin, timeout=timeout)
         if done.returncode:
@@ -120,4 +121,4 @@ class Docker:
                 names = self("ps", "--all", "--quiet").stdout.decode().split()
                 if names:
                     self("rm", "--force", *names)
-            self.daemon.stop(seconds=60)
+            self.daemon.stop()

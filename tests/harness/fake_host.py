@@ -9,6 +9,7 @@ from pathlib import Path
 
 from enclave_host import attach_protocol as protocol
 from enclave_host.attach_protocol import AttachBind, AttachGranted, AttachRequest, AttachType, Message
+from tests.harness.patience import PATIENCE
 
 UNKNOWN_POOL = "nopool"
 REFUSAL = "no pool is called nopool; there are: default"
@@ -40,11 +41,11 @@ class FakeHost:
     def wait_nothing_held(self) -> bool:
         """True once every lease is bound or returned."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self.held, timeout=20)
+            return self._changed.wait_for(lambda: not self.held, timeout=PATIENCE)
 
     def wait_bound(self, count: int) -> bool:
         with self._changed:
-            return self._changed.wait_for(lambda: len(self.bindings) >= count, timeout=20)
+            return self._changed.wait_for(lambda: len(self.bindings) >= count, timeout=PATIENCE)
 
     def _accept(self) -> None:
         while True:

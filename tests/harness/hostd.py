@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from tests.harness.paths import HOSTD, LIBOS, MATE, TEEMATE
+from tests.harness.patience import PATIENCE
 from tests.harness.process import Daemon, clean_environment
 
 # The pools a test finds unless it names its own: one that is roomy, one that is full at two, and the
@@ -71,7 +72,7 @@ class HostDaemon:
         """What a client needs in its environment to find this daemon and no other."""
         return {"TEEMATE_HOST": str(self.run_directory)}
 
-    def teemate(self, *words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def teemate(self, *words: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [TEEMATE, "--host", str(self.run_directory), *words],
             stdin=subprocess.DEVNULL,

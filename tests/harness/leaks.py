@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tests.harness.mounts import mounts_under
+from tests.harness.patience import PATIENCE
 from tests.harness.process import wait_until
 from tests.harness.stack import Stack
 
@@ -64,7 +65,7 @@ def leaked(before: Holdings, after: Holdings, *, kept_bytes: int) -> list[str]:
     return found
 
 
-def assert_nothing_leaked(stack: Stack, before: Holdings, *, kept_bytes: int, seconds: float = 20) -> None:
+def assert_nothing_leaked(stack: Stack, before: Holdings, *, kept_bytes: int, seconds: float = PATIENCE) -> None:
     """Recovery and scrubbing are asynchronous: it may take a moment until all is given back."""
     state: list[str] = []
 

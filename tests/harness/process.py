@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.paths import SYSTEM_PATH
+from tests.harness.patience import PATIENCE
 
 # Every process of a stack carries this variable, so that what it leaves behind can be told from
 # what belongs to somebody else. Containers do not inherit it: they are found as descendants.
@@ -31,7 +32,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return environment | dict(extra or {})
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float, every: float = 0.05) -> bool:
+def wait_until(condition: Callable[[], bool], *, seconds: float = PATIENCE, every: float = 0.05) -> bool:
     """Poll until the condition holds. A deadline for hangs, not a measurement."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -66,7 +67,7 @@ class Daemon:
     def returncode(self) -> int | None:
         return self._process.poll()
 
-    def wait_ready(self, ready: Callable[[], bool], *, seconds: float = 60) -> None:
+    def wait_ready(self, ready: Callable[[], bool], *, seconds: float = PATIENCE) -> None:
         if not wait_until(lambda: not self.alive() or ready(), seconds=seconds):
             raise HarnessError(f"{self.name} was not ready within {seconds} s\n{self.tail()}")
         if not self.alive():
@@ -76,7 +77,7 @@ class Daemon:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
 
-    def stop(self, *, seconds: float = 30) -> int:
+    def stop(self, *, seconds: float = PATIENCE) -> int:
         """SIGTERM, and SIGKILL to one that does not obey. Returns its status; idempotent."""
         if self._pidfd >= 0:
             self.send(signal.SIGTERM)

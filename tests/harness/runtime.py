@@ -12,6 +12,7 @@ from typing import Any
 from teemate_runtime.launcher import base_interpreter, script
 from tests.harness.fake_host import FakeHost
 from tests.harness.paths import ROOT, RUNTIME
+from tests.harness.patience import PATIENCE
 from tests.harness.zygote import Zygote
 
 ARGUMENTS = ["/bin/hello", "world"]
@@ -93,7 +94,7 @@ class RuntimeUnderTest:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             **options,
         )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import select
 import subprocess
 import termios
+import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from shim.service import SERVICE_NAMES
 from shim.ttrpc.client import Client
 from tests.harness.containerd import Containerd
 from tests.harness.paths import CTR
+from tests.harness.patience import PATIENCE
 from tests.harness.process import clean_environment, wait_until
 from tests.harness.stack import Stack
 
@@ -30,7 +32,7 @@ def tasks(containerd: Containerd) -> dict[str, tuple[int, str]]:
     return {words[0]: (int(words[1]), words[2]) for words in (line.split() for line in lines)}
 
 
-def wait_status(containerd: Containerd, container: str, status: str, *, seconds: float = 30) -> None:
+def wait_status(containerd: Containerd, container: str, status: str, *, seconds: float = PATIENCE) -> None:
     if not wait_until(lambda: tasks(containerd).get(container, (0, ""))[1] == status, seconds=seconds):
         raise AssertionError(f"{container} is not {status}: {tasks(containerd)}")
 
@@ -69,7 +71,7 @@ def state(address: str, container: str) -> task_v2_pb2.StateResponse:
         client = await Client.connect(address)
         try:
             request = task_v2_pb2.StateRequest(id=container)
-            return await client.call(SERVICE_NAMES[0], "State", request, task_v2_pb2.StateResponse, timeout=20)
+            return await client.call(SERVICE_NAMES[0], "State", request, task_v2_pb2.StateResponse, timeout=PATIENCE)
         finally:
             await client.close()
 
@@ -87,40 +89,58 @@ class Events:
     def __init__(self, containerd: Containerd) -> None:
         self._containerd = containerd
         self._seen: list[tuple[str, dict[str, Any]]] = []
+        self._marks = 0
 
     def __enter__(self) -> Events:
         self._process = subprocess.Popen(
             [CTR, "--address", str(self._containerd.socket), "events"],
             stdout=subprocess.PIPE,
             env=clean_environment(),
+            text=True,
         )
-        assert self._process.stdout
-        self._stream = self._process.stdout
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
         # It subscribes some time after its start: an event of our own shows that it has.
-        number = 0
-        while not self._read_until_mark(number):
-            number += 1
+        while not self._mark_is_seen(seconds=1):
+            assert self._process.poll() is None and self._marks < PATIENCE, "ctr events tells nothing"
         return self
 
-    def _read_until_mark(self, number: int) -> bool:
-        self._containerd.ctr("namespaces", "label", "default", f"mark=m{number}")
-        if not select.select([self._stream], [], [], 1)[0]:
-            return False
-        self._stream.readline()
-        return True
-
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        for line in self._stream.read().decode().splitlines():
+        try:
+            # What containerd has been told of before comes before this one.
+            assert self._mark_is_seen(seconds=PATIENCE), "ctr events tells nothing any more"
+        finally:
+            self._process.terminate()
+            self._process.wait()
+            self._reader.join()
+            assert self._process.stdout
+            self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
             words = line.split(maxsplit=6)
             self._seen.append((words[5], json.loads(words[6])))
-        self._process.wait()
+
+    def _mark_is_seen(self, *, seconds: float) -> bool:
+        self._marks += 1
+        mark = f"m{self._marks}"
+        self._containerd.ctr("namespaces", "label", "default", f"mark={mark}")
+        return wait_until(
+            lambda: any(content.get("labels", {}).get("mark") == mark for _, content in list(self._seen)),
+            seconds=seconds,
+        )
+
+    def wait_for(self, container: str, *topics: str) -> None:
+        """A shim tells of what it does some time after it has answered: wait until it has told these."""
+        if not wait_until(lambda: not Counter(topics) - Counter(self.topics(container))):
+            raise AssertionError(f"{container}: {topics} expected, {self.topics(container)} announced")
 
     def of(self, container: str) -> list[tuple[str, dict[str, Any]]]:
         """Topics below /tasks/ and their contents, for one container."""
         return [
             (topic.removeprefix("/tasks/"), content)
-            for topic, content in self._seen
+            for topic, content in list(self._seen)
             if topic.startswith("/tasks/") and content.get("container_id") == container
         ]
 

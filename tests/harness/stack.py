@@ -112,7 +112,7 @@ class Stack:
                 part.stop()
             except Exception as error:
                 problems.append(f"stopping: {error}")
-        wait_until(lambda: not self.processes(), seconds=10)
+        wait_until(lambda: not self.processes())
         orphans = self.processes()
         problems += [f"process {info}" for info in orphans.values()]
         end_processes(list(orphans))

@@ -11,6 +11,7 @@ import termios
 import time
 from collections.abc import Sequence
 
+from tests.harness.patience import PATIENCE
 from tests.harness.process import clean_environment
 
 
@@ -33,15 +34,11 @@ class Terminal:
     def send(self, text: bytes) -> None:
         os.write(self._master, text)
 
-    def expect(self, text: bytes, *, seconds: float = 30) -> bytes:
+    def expect(self, text: bytes, *, seconds: float = PATIENCE) -> bytes:
         """Read until the text has appeared; what comes after it stays for the next call. Returns what came before."""
         deadline = time.monotonic() + seconds
         while text not in self._unread:
-            ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
-            try:
-                part = os.read(self._master, 65536) if ready else b""
-            except OSError:
-                part = b""  # the other side is closed
+            part = self._read(deadline)
             if not part:
                 raise AssertionError(f"the terminal never showed {text!r}; it showed {self.seen!r}")
             self.seen += part
@@ -49,7 +46,19 @@ class Terminal:
         before, _, self._unread = self._unread.partition(text)
         return before
 
-    def wait(self, *, seconds: float = 30) -> int:
+    def _read(self, deadline: float) -> bytes:
+        """Nothing when the other side is closed or the time is over."""
+        ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
+        try:
+            return os.read(self._master, 65536) if ready else b""
+        except OSError:
+            return b""
+
+    def wait(self, *, seconds: float = PATIENCE) -> int:
+        """The program's status, once all that it has shown is in `seen`."""
+        deadline = time.monotonic() + seconds
+        while part := self._read(deadline):
+            self.seen += part
         return self._process.wait(timeout=seconds)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ class Zygote:
         self.process = subprocess.Popen(
             [PYTHON, "-I", "-m", "zygote", program, self.path], stdin=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        if not wait_until(lambda: self.path.exists() or self.process.poll() is not None, seconds=60):
+        if not wait_until(lambda: self.path.exists() or self.process.poll() is not None):
             raise HarnessError("the zygote does not listen")
         if self.process.poll() is not None:
             raise HarnessError(f"the zygote ended with status {self.process.returncode}")

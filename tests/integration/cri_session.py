@@ -8,6 +8,7 @@ import grpc
 
 from protos import cri_pb2 as pb
 from tests.harness.cri import Cri
+from tests.harness.patience import GRACE
 from tests.harness.process import wait_until
 from tests.harness.stack import Stack
 
@@ -42,7 +43,7 @@ def session(cri: Cri, stack: Stack, handler: str) -> dict[str, Any]:
         seen["created"] = outcome(cri, sleeper)
         cri.start(sleeper)
         polite = cri.run(pod, "polite", "perl", *POLITE)
-        assert wait_until(lambda: "stdout F ready" in pod.log("polite"), seconds=30)
+        assert wait_until(lambda: "stdout F ready" in pod.log("polite"))
         seen["running"] = [outcome(cri, each) for each in (sleeper, polite)]
         seen["shims"] = len(shims(stack, handler))
         seen["exec"] = cri.execute(sleeper, ["sh", "-c", "echo out; echo err >&2; exit 3"])
@@ -54,20 +55,20 @@ def session(cri: Cri, stack: Stack, handler: str) -> dict[str, Any]:
         cri.update(sleeper, memory_limit=512 << 20)
         stats = cri.stats(sleeper)
         seen["more memory"] = stats.memory.available_bytes.value > 256 << 20
-        for name, image, command in (
+        for name, image, command in (  # of one line each
             ("musl", "programs", ("/programs/musl-static/hello",)),
             ("glibc", "programs", ("/programs/glibc-dynamic/hello",)),
             ("sqlite", "sqlite", ("sqlite3", ":memory:", "select 6 * 7")),
             ("failing", "busybox", ("sh", "-c", "echo failing; exit 9")),
         ):
             short = cri.run(pod, name, image, *command)
-            assert wait_until(lambda short=short: exited(cri, short), seconds=30)
-            seen[name] = (outcome(cri, short), pod.log(name))
+            assert wait_until(lambda short=short: exited(cri, short))
+            seen[name] = (outcome(cri, short), pod.whole_log(name, lines=1))
             cri.remove(short)
-        cri.stop(polite, seconds=20)
-        seen["polite"] = (outcome(cri, polite), pod.log("polite"))
+        cri.stop(polite, seconds=GRACE)
+        seen["polite"] = (outcome(cri, polite), pod.whole_log("polite", lines=2))
         cri.stop(sleeper, seconds=1)
-        seen["sleeper"] = (outcome(cri, sleeper), sorted(pod.log("sleeper")))
+        seen["sleeper"] = (outcome(cri, sleeper), sorted(pod.whole_log("sleeper", lines=2)))
         seen["exec after the end"] = refusal(lambda: cri.execute(sleeper, ["true"]))
         cri.stop(sleeper)  # once more: no error
         cri.remove(sleeper)

@@ -53,7 +53,7 @@ class Task:
 
     def end(self, signal: str) -> bool:
         self.ctr("tasks", "kill", f"--signal={signal}", "task")
-        return wait_until(lambda: self.state() == "STOPPED", seconds=30)
+        return wait_until(lambda: self.state() == "STOPPED")
 
     def delete(self) -> tuple[str, int]:
         """What ctr says of the status of init, and the result of deleting the container."""
@@ -114,13 +114,13 @@ def topics(stage: Stage, shim: str, *, until: str) -> list[str]:
     )
     try:
         # Only what happens from now on is told: go on when it listens.
-        assert wait_until(lambda: _tells(containerd, listener), seconds=30, every=0.2)
+        assert wait_until(lambda: _tells(containerd, listener), every=0.2)
         task = Task(containerd, containerd.image("busybox", namespace="default"), shim)
         assert task.start("sleep", "1000") == 0
         assert task.execute("true") == (0, "")
         assert task.end("SIGKILL")
         assert task.delete() == ("exit code 137", 0)
-        assert wait_until(lambda: until in log.read_text(), seconds=30), log.read_text()
+        assert wait_until(lambda: until in log.read_text()), log.read_text()
     finally:
         listener.stop()
     words = (line.split() for line in log.read_text().splitlines())

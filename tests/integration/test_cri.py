@@ -18,6 +18,7 @@ from tests.harness.cri import NAMESPACE, Cri, CriContainerd, Pod
 from tests.harness.images import build_programs
 from tests.harness.leaks import KEPT_BYTES_PER_COMPARTMENT, assert_nothing_leaked, compartments_touched, holdings
 from tests.harness.mounts import mounts_under
+from tests.harness.patience import GRACE
 from tests.harness.process import MARKER, clean_environment, wait_until
 from tests.harness.stack import Stack
 from tests.integration.cri_session import POLITE, exited, outcome, refusal, session, shims
@@ -72,9 +73,10 @@ def test_a_missing_program_ends_like_a_shells(cri: Cri) -> None:
     """runc refuses at the start. Here it is the mate that looks, in the container: 127, and the reason in the log."""
     with cri.pod("teemate") as pod:
         container = cri.run(pod, "missing", "busybox", "/nothing/here")
-        assert wait_until(lambda: exited(cri, container), seconds=30)
+        assert wait_until(lambda: exited(cri, container))
         assert outcome(cri, container) == ("CONTAINER_EXITED", 127, "Error")
-        assert [line for line in pod.log("missing") if line.startswith("stderr F ") and "/nothing/here" in line]
+        said = pod.whole_log("missing", lines=1)
+        assert [line for line in said if line.startswith("stderr F ") and "/nothing/here" in line]
         other = cri.run(pod, "other", "busybox", "sleep", "1000")
         status, output, errors = cri.execute(other, ["/nothing/here"])
         assert (status, output) == (127, b"") and b"/nothing/here" in errors
@@ -96,9 +98,9 @@ def test_one_shim_a_pod_and_no_compartment_for_its_pause_container(
         assert len(stack.hostd.leases()) == 2
         with cri.pod("teemate") as other:
             assert len(shims(stack)) == 2 and shim_socket(containerd, other).is_socket()
-        assert shims(stack) == [shim]
+        assert wait_until(lambda: shims(stack) == [shim])  # it ends after its answer
         cri.remove(containers[0])  # by force
-        assert wait_until(lambda: len(stack.hostd.leases()) == 1, seconds=20)
+        assert wait_until(lambda: len(stack.hostd.leases()) == 1)
         assert lease_of(stack, containers[1])["state"] == "bound"
         assert shims(stack) == [shim]
 
@@ -158,7 +160,7 @@ def test_a_full_pool(cri: Cri, stack: Stack) -> None:
         with pytest.raises(grpc.RpcError, match="small"):
             cri.start(third)
         cri.stop(containers[0])
-        assert wait_until(lambda: len(stack.hostd.leases()) == 1, seconds=20)
+        assert wait_until(lambda: len(stack.hostd.leases()) == 1)
         again = cri.run(pod, "four", "busybox", "sleep", "1000")
         assert outcome(cri, again)[0] == "CONTAINER_RUNNING"
 
@@ -170,12 +172,12 @@ def test_the_shim_is_killed(cri: Cri, containerd: CriContainerd, stack: Stack, h
         containers = [cri.run(pod, name, "busybox", "sleep", "1000") for name in ("one", "two")]
         (shim,) = shims(stack, handler)
         os.kill(shim, signal.SIGKILL)
-        assert wait_until(lambda: all(exited(cri, each) for each in containers), seconds=60)
+        assert wait_until(lambda: all(exited(cri, each) for each in containers))
         # The plug-in's own 255: it has lost its connection before containerd hears the status from the shim's binary.
         assert [outcome(cri, each) for each in containers] == [("CONTAINER_EXITED", 255, "Error")] * 2
-        assert wait_until(lambda: cri.pod_status(pod).state == pb.SANDBOX_NOTREADY, seconds=60)
-        assert wait_until(lambda: not stack.hostd.leases(), seconds=20)
-        assert not (containerd.directory / "state" / ROOT_NAME / NAMESPACE / pod.id).exists()
+        assert wait_until(lambda: cri.pod_status(pod).state == pb.SANDBOX_NOTREADY)
+        assert wait_until(lambda: not stack.hostd.leases())
+        assert wait_until(lambda: not (containerd.directory / "state" / ROOT_NAME / NAMESPACE / pod.id).exists())
     with cri.pod(handler) as pod:
         assert cri.execute(cri.run(pod, "anew", "busybox", "sleep", "1000"), ["echo", "anew"])[1] == b"anew\n"
 
@@ -189,13 +191,13 @@ def test_containerd_is_restarted(cri: Cri, containerd: CriContainerd, stack: Sta
         assert containerd.daemon
         containerd.daemon.stop()
         containerd.start()
-        assert wait_until(lambda: refusal(cri.pods) is None, seconds=60)
+        assert wait_until(lambda: refusal(cri.pods) is None)
         assert shims(stack, handler) == before
         assert [outcome(cri, each)[0] for each in (sleeper, polite)] == ["CONTAINER_RUNNING"] * 2
         assert cri.execute(sleeper, ["echo", "still there"]) == (0, b"still there\n", b"")
-        cri.stop(polite, seconds=20)
+        cri.stop(polite, seconds=GRACE)
         assert outcome(cri, polite) == ("CONTAINER_EXITED", 7, "Error")
-        assert wait_until(lambda: pod.log("polite") == ["stdout F ready", "stdout F ending"], seconds=20)
+        assert pod.whole_log("polite", lines=2) == ["stdout F ready", "stdout F ending"]
 
 
 @pytest.mark.parametrize("handler", ["runc", "teemate"])
@@ -213,10 +215,10 @@ def test_a_pod_that_shares_its_processes(cri: Cri, stack: Stack, handler: str) -
     with cri.pod(handler, shared_pids=True) as pod:
         first = cri.run(pod, "first", "busybox", "sleep", "1000")
         second = cri.run(pod, "second", "python", "python3", "-c", parent)
-        assert wait_until(lambda: family() == 2, seconds=20)
+        assert wait_until(lambda: family() == 2)
         cri.stop(second)
         assert outcome(cri, second) == ("CONTAINER_EXITED", 137, "Error")
-        assert wait_until(lambda: family() == 0, seconds=20)
+        assert wait_until(lambda: family() == 0)
         assert outcome(cri, first)[0] == "CONTAINER_RUNNING"
 
 
@@ -225,4 +227,4 @@ def test_the_pods_file_systems_are_unmounted(cri: Cri, containerd: CriContainerd
     with cri.pod("teemate") as pod:
         cri.run(pod, "one", "busybox", "sleep", "1000")
         assert len(mounts_under(containerd.directory)) > len(before)
-    assert mounts_under(containerd.directory) == before
+    assert wait_until(lambda: mounts_under(containerd.directory) == before)

@@ -41,7 +41,7 @@ def test_pool_by_annotation(tidy: Stack) -> None:
         assert lease["pool"] == "small"
     finally:
         tidy.containerd.ctr("tasks", "kill", "--signal=SIGKILL", "annotated")
-        assert wait_until(lambda: "RUNNING" not in tidy.containerd.ctr("tasks", "ls").stdout, seconds=20)
+        assert wait_until(lambda: "RUNNING" not in tidy.containerd.ctr("tasks", "ls").stdout)
         tidy.containerd.ctr("tasks", "delete", "annotated")
         tidy.containerd.ctr("containers", "delete", "annotated")
 

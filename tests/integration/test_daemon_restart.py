@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.harness.patience import GRACE, PATIENCE
 from tests.harness.process import wait_until
 from tests.harness.stack import Stack
 
@@ -23,7 +24,7 @@ def start(stack: Stack, count: int) -> list[str]:
     image = stack.docker_image("programs")
     command = ("/programs/glibc-dynamic/signals", "term")
     names = [stack.docker.check("run", "--detach", "--runtime=teemate", image, *command) for _ in range(count)]
-    assert wait_until(lambda: all(stack.docker("logs", name).stdout == b"ready\n" for name in names), seconds=30)
+    assert wait_until(lambda: all(stack.docker("logs", name).stdout == b"ready\n" for name in names))
     return names
 
 
@@ -33,7 +34,7 @@ def crash(stack: Stack) -> None:
 
 
 def stop_all(stack: Stack, names: list[str]) -> None:
-    stack.docker.check("stop", "--time=30", *names)
+    stack.docker.check("stop", f"--time={GRACE}", *names)
     assert [stack.docker.inspect(name, "{{.State.ExitCode}}") for name in names] == ["3"] * len(names)
     stack.docker.check("rm", *names)
 
@@ -55,7 +56,7 @@ def test_leases_are_adopted(fresh: Stack) -> None:
     assert len(leases) == COUNT + 2
     assert len({(lease["enclave_id"], lease["compartment"]) for lease in leases}) == COUNT + 2
     stop_all(fresh, names + more)
-    assert wait_until(lambda: fresh.hostd.leases() == [], seconds=30)
+    assert wait_until(lambda: fresh.hostd.leases() == [])
     assert fresh.docker.run(fresh.docker_image("programs"), "/programs/glibc-dynamic/hello").returncode == 0
 
 
@@ -64,9 +65,9 @@ def test_containers_end_while_the_daemon_is_away(fresh: Stack) -> None:
     crash(fresh)
     stop_all(fresh, names[:2])
     fresh.hostd.start()
-    assert wait_until(lambda: len(fresh.hostd.leases()) == COUNT - 2, seconds=30)
+    assert wait_until(lambda: len(fresh.hostd.leases()) == COUNT - 2)
     fresh.docker.check("kill", *names[2:])
-    assert wait_until(lambda: fresh.hostd.leases() == [], seconds=30)
+    assert wait_until(lambda: fresh.hostd.leases() == [])
     fresh.docker.check("rm", *names[2:])
 
 
@@ -78,7 +79,7 @@ def test_crashes_twice(fresh: Stack) -> None:
         fresh.hostd.start()
         assert sorted(map(identity, fresh.hostd.leases())) == before
     stop_all(fresh, names)
-    assert wait_until(lambda: fresh.hostd.leases() == [], seconds=30)
+    assert wait_until(lambda: fresh.hostd.leases() == [])
 
 
 def test_ordinary_end_keeps_containers(fresh: Stack) -> None:
@@ -89,7 +90,7 @@ def test_ordinary_end_keeps_containers(fresh: Stack) -> None:
     fresh.hostd.start()
     assert len(fresh.hostd.leases()) == 2
     stop_all(fresh, names)
-    assert wait_until(lambda: fresh.hostd.leases() == [], seconds=30)
+    assert wait_until(lambda: fresh.hostd.leases() == [])
 
 
 def test_second_daemon_on_the_same_run_directory_is_refused(fresh: Stack) -> None:
@@ -103,7 +104,7 @@ def test_second_daemon_on_the_same_run_directory_is_refused(fresh: Stack) -> Non
         stdin=DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         env=clean_environment(),
     )
     assert done.returncode != 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.patience import GRACE, PATIENCE
 from tests.harness.process import wait_until
 from tests.harness.stack import Stack
 from tests.harness.terminal import Terminal
@@ -23,7 +24,7 @@ def detached(stack: Stack, image: str, *command: str, options: tuple[str, ...] =
     name = stack.docker_image(image)
     container = stack.docker.check("run", "--detach", "--runtime=teemate", *options, name, *command)
     try:
-        assert wait_until(lambda: shows in logs(stack, container), seconds=30), logs(stack, container)
+        assert wait_until(lambda: shows in logs(stack, container)), logs(stack, container)
         yield container
     finally:
         stack.docker.check("rm", "--force", container)
@@ -43,7 +44,7 @@ def test_logs(tidy: Stack) -> None:
 
 def test_stop_runs_the_handler(tidy: Stack) -> None:
     with detached(tidy, "programs", "/programs/glibc-dynamic/signals", "term", shows="ready") as container:
-        tidy.docker.check("stop", "--time=20", container)
+        tidy.docker.check("stop", f"--time={GRACE}", container)
         assert tidy.docker.inspect(container, "{{.State.ExitCode}}") == "3"
         assert "asked to end" in logs(tidy, container)
 
@@ -77,9 +78,9 @@ def test_exec_has_a_lease_of_its_own(tidy: Stack) -> None:
         echo = tidy.docker("exec", "-i", container, "cat", stdin=b"through\n")
         assert echo.stdout == b"through\n"
         sleeper = tidy.docker.popen("exec", container, "sleep", "1000")
-        assert wait_until(lambda: len(tidy.hostd.leases()) == 2, seconds=20)
+        assert wait_until(lambda: len(tidy.hostd.leases()) == 2)
         tidy.docker.check("kill", container)
-        sleeper.wait(timeout=30)
+        sleeper.wait(timeout=PATIENCE)
 
 
 def test_exec_of_a_missing_program(tidy: Stack) -> None:
@@ -87,7 +88,7 @@ def test_exec_of_a_missing_program(tidy: Stack) -> None:
         done = tidy.docker("exec", container, "no-such-program")
         assert done.returncode in (126, 127)
         assert b"no-such-program" in done.stdout + done.stderr
-        assert wait_until(lambda: len(tidy.hostd.leases()) == 1, seconds=20)
+        assert wait_until(lambda: len(tidy.hostd.leases()) == 1)
 
 
 def test_terminal(tidy: Stack) -> None:
@@ -104,7 +105,7 @@ def test_terminal(tidy: Stack) -> None:
         terminal.send(b"\x03")
         terminal.expect(b"interrupted")
         # docker passes the size on soon after the start, not before it
-        assert wait_until(lambda: size_of(terminal) == b"111x33", seconds=20)
+        assert wait_until(lambda: size_of(terminal) == b"111x33")
         terminal.send(b"quit\n")
         assert terminal.wait() == 7
     finally:
@@ -169,7 +170,7 @@ def test_created_and_removed_without_start(tidy: Stack) -> None:
 def test_restarted(tidy: Stack) -> None:
     with detached(tidy, "busybox", "sh", "-c", "echo once more; exec sleep 1000", shows="once more") as container:
         tidy.docker.check("restart", "--time=1", container)
-        assert wait_until(lambda: logs(tidy, container).count("once more") == 2, seconds=30)
+        assert wait_until(lambda: logs(tidy, container).count("once more") == 2)
 
 
 def test_paused(tidy: Stack) -> None:
@@ -197,4 +198,4 @@ def test_ps_names_container_pool_and_compartment(tidy: Stack) -> None:
         assert container in str(row["container"]) and row["pool"] == "default"
         shown = tidy.hostd.teemate("ps").stdout
         assert container[:12] in shown and "default" in shown
-    assert wait_until(lambda: tidy.hostd.listing("ps") == [], seconds=20)
+    assert wait_until(lambda: tidy.hostd.listing("ps") == [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from enclave_host.layout import ENCLAVE_BASE
+from tests.harness.process import wait_until
 from tests.harness.stack import Stack
 from tests.integration.comparison import assert_same, protected
 
@@ -62,8 +63,10 @@ def test_a_compartment_is_mapped_by_its_holder_only(tidy: Stack) -> None:
     try:
         leases = tidy.hostd.leases()
         assert len({lease["enclave_id"] for lease in leases}) == 1
-        inodes = [writable_memfds(int(tidy.docker.inspect(name, "{{.State.Pid}}"))) for name in names]
-        assert all(inodes) and not inodes[0] & inodes[1]
+        pids = [int(tidy.docker.inspect(name, "{{.State.Pid}}")) for name in names]
+        assert wait_until(lambda: all(writable_memfds(pid) for pid in pids))
+        inodes = [writable_memfds(pid) for pid in pids]
+        assert not inodes[0] & inodes[1]
     finally:
         tidy.docker.check("rm", "--force", *names)
 

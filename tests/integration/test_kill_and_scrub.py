@@ -8,7 +8,7 @@ import random
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,8 @@ from enclave_host import layout
 from enclave_host.attach_protocol import AttachType, Message, receive_packet, send_packet
 from enclave_host.image import load_image
 from tests.harness import solo
+from tests.harness.patience import PATIENCE
+from tests.harness.process import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 MATE = ROOT / "build" / "mate"
@@ -45,8 +47,8 @@ class Compartment:
         blocks = (layout.thread_block(0, slot) for slot in range(THREADS))
         self._tcs = {block.tcs - layout.compartment_offset(0) for block in blocks}
 
-    def run(self, command: tuple[object, ...], *, seconds: float) -> None:
-        """A tenant, killed after so long."""
+    def run(self, command: tuple[object, ...], *, until: Callable[[], object]) -> None:
+        """A tenant, killed when that returns."""
         ours, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, channel:
             high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in (*self.descriptors, channel.fileno())]
@@ -59,7 +61,7 @@ class Compartment:
             process = subprocess.Popen(
                 arguments, preexec_fn=place_descriptors, close_fds=False, stdout=subprocess.DEVNULL
             )
-            time.sleep(seconds)
+            until()
             process.kill()
             process.wait()
             for fd in high:
@@ -87,7 +89,7 @@ def janitor() -> Iterator[socket.socket]:
         process = subprocess.Popen([MATE, "janitor"], preexec_fn=lambda: os.dup2(theirs.fileno(), 3), close_fds=False)
         theirs.close()
         yield ours
-    process.wait(timeout=30)
+    process.wait(timeout=PATIENCE)
 
 
 @pytest.mark.root
@@ -97,7 +99,8 @@ def test_nothing_is_left(janitor: socket.socket, victim: str) -> None:
     moments = random.Random(victim)
     try:
         for round_number in range(KILLS):
-            compartment.run(VICTIMS[victim], seconds=moments.random() ** 2 * LONGEST_LIFE)
+            moment = moments.random() ** 2 * LONGEST_LIFE
+            compartment.run(VICTIMS[victim], until=lambda moment=moment: time.sleep(moment))  # type: ignore[misc]
             send_packet(janitor, Message(AttachType.SCRUB).pack(), compartment.descriptors)
             reply, _, _ = receive_packet(janitor)
             assert len(reply) == SCRUBBED_SIZE, f"round {round_number}: {reply!r}"
@@ -110,7 +113,11 @@ def test_nothing_is_left(janitor: socket.socket, victim: str) -> None:
 @pytest.mark.root
 def test_the_search_finds_a_living_tenant(janitor: socket.socket) -> None:
     compartment = Compartment()
-    compartment.run((PROGRAMS / "musl-static/bench_syscalls",), seconds=0.1)
-    assert len(compartment.dirty_pages()) > 10
+
+    def is_dirty() -> bool:
+        return len(compartment.dirty_pages()) > 10
+
+    compartment.run((PROGRAMS / "musl-static/bench_syscalls",), until=lambda: wait_until(is_dirty))
+    assert is_dirty()
     for fd in compartment.descriptors:
         os.close(fd)

@@ -93,7 +93,7 @@ def test_full_pool(tidy: Stack) -> None:
         assert protected(tidy, "busybox", ("true",)).status == 0  # another pool is not affected
     finally:
         tidy.docker.check("rm", "--force", *holders)
-    assert wait_until(lambda: protected(tidy, "busybox", ("true",), runtime="teemate-small").status == 0, seconds=20)
+    assert wait_until(lambda: protected(tidy, "busybox", ("true",), runtime="teemate-small").status == 0)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.harness.leaks import KEPT_BYTES_PER_COMPARTMENT, assert_nothing_leaked, compartments_touched, holdings
+from tests.harness.patience import GRACE, PATIENCE
 from tests.harness.process import wait_until
 from tests.harness.stack import Stack
 from tests.integration.sizes import AT_ONCE, KILLS, ROW, SEED
@@ -34,7 +35,7 @@ def watched(busy: Stack) -> Iterator[Stack]:
     before = holdings(busy)
     yield busy
     kept = KEPT_BYTES_PER_COMPARTMENT * compartments_touched(busy)
-    assert_nothing_leaked(busy, before, kept_bytes=kept, seconds=60)
+    assert_nothing_leaked(busy, before, kept_bytes=kept)
     assert busy.hostd.listing("ps") == []
     assert retired(busy) == 0
 
@@ -66,8 +67,8 @@ def test_at_once(watched: Stack) -> None:
         assert len(leases) == AT_ONCE
         assert len({lease["enclave_id"] for lease in leases}) == 1, "they share one enclave"
         assert len({lease["compartment"] for lease in leases}) == AT_ONCE, "each has a compartment of its own"
-        assert wait_until(lambda: all(watched.docker("logs", name).stdout == b"ready\n" for name in names), seconds=60)
-        watched.docker.check("stop", "--time=60", *names)
+        assert wait_until(lambda: all(watched.docker("logs", name).stdout == b"ready\n" for name in names))
+        watched.docker.check("stop", f"--time={GRACE}", *names)
         statuses = {watched.docker.inspect(name, "{{.State.ExitCode}}") for name in names}
         assert statuses == {"3"}
     finally:
@@ -88,12 +89,12 @@ def test_killed_at_random_moments(watched: Stack) -> None:
         container = watched.docker.check(*words)
         try:
             starting = watched.docker.popen("start", container)
-            wait_until(lambda: init_of(watched, container) > 0 or starting.poll() is not None, seconds=30, every=0.01)
+            wait_until(lambda: init_of(watched, container) > 0 or starting.poll() is not None, every=0.01)
             time.sleep(delay)
             pid = init_of(watched, container)
             if pid > 0:
                 kill(pid)
-            starting.wait(timeout=60)
+            starting.wait(timeout=PATIENCE)
             status = watched.docker.check("wait", container)
             assert status == "137", f"{plan}: {watched.docker('logs', container)}"
         finally:
@@ -138,5 +139,5 @@ def test_runtime_killed_at_random_moments(watched: Stack) -> None:
             # not `start`: dockerd 20.10 forgets a container whose start fails in this way, and leaves it created
             if "teemate-runtime" in info.command and " create " in info.command:
                 kill(info.pid)
-        running.wait(timeout=60)
+        running.wait(timeout=PATIENCE)
         watched.docker("rm", "--force", name)

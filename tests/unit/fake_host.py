@@ -21,9 +21,11 @@ from enclave_host.config import parse_config
 from enclave_host.daemon import Daemon
 from enclave_host.layout import ENCLAVE_BASE
 from enclave_host.signing_key import GENERATED_NAME, load_signing_key
+from tests.harness.patience import PATIENCE
 
 T = TypeVar("T")
 
+STEADY_READINGS = 10
 PAGE = 4096
 _TEXT_OFFSET = PAGE
 _RODATA_OFFSET = 2 * PAGE
@@ -108,7 +110,7 @@ class RunningDaemon:
         started: queue.Queue[BaseException | None] = queue.Queue()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)))
         self._thread.start()
-        error = started.get(timeout=30)
+        error = started.get(timeout=PATIENCE)
         if error is not None:
             self._thread.join()
             raise error
@@ -116,7 +118,7 @@ class RunningDaemon:
 
     def __exit__(self, *_: object) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=PATIENCE)
         assert not self._thread.is_alive()
 
     @property
@@ -127,9 +129,9 @@ class RunningDaemon:
         async def run() -> T:
             return function(self.daemon)
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(timeout=30)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(timeout=PATIENCE)
 
-    def wait_until(self, condition: Callable[[Daemon], object], *, seconds: float = 15.0) -> None:
+    def wait_until(self, condition: Callable[[Daemon], object], *, seconds: float = PATIENCE) -> None:
         deadline = time.monotonic() + seconds
         while not self.call(condition):
             assert time.monotonic() < deadline, "the daemon did not reach the state in time"
@@ -171,3 +173,13 @@ def shared_key() -> Path:
 
 def open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def steady_descriptors() -> int:
+    """The number of open descriptors once it stands still: threads of the daemon close some of them."""
+    count, seen = open_descriptors(), 0
+    while seen < STEADY_READINGS:
+        time.sleep(0.02)
+        now = open_descriptors()
+        count, seen = now, seen + 1 if now == count else 0
+    return count

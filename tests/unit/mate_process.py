@@ -14,6 +14,7 @@ from pathlib import Path
 from enclave_host.attach_protocol import AttachType, Message, receive_packet, send_packet, unpack_scrubbed
 from enclave_host.image import load_image
 from tests.harness import solo
+from tests.harness.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 MATE = ROOT / "build" / "mate"
@@ -105,7 +106,7 @@ class Compartment:
         *program: str | Path,
         channel: socket.socket | None = None,
         before: Callable[[], None] | None = None,
-        limit: float = 60,
+        limit: float = PATIENCE,
     ) -> subprocess.CompletedProcess[str]:
         with self.spawn(*program, channel=channel, before=before) as process:
             try:
@@ -137,7 +138,7 @@ class Janitor:
 @contextmanager
 def janitor() -> Iterator[Janitor]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(60)
+    ours.settimeout(PATIENCE)
     high = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, _HIGH_FD)
     process = subprocess.Popen([MATE, "janitor"], preexec_fn=lambda: os.dup2(high, 3), close_fds=False)
     os.close(high)
@@ -146,4 +147,4 @@ def janitor() -> Iterator[Janitor]:
         yield Janitor(process, ours)
     finally:
         ours.close()
-        process.wait(timeout=10)
+        process.wait(timeout=PATIENCE)

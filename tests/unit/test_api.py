@@ -14,6 +14,7 @@ import pytest
 from enclave_host.attach_client import AttachClient
 from enclave_host.attach_protocol import AttachRequest
 from protos import health_pb2, health_pb2_grpc, host_pb2, host_pb2_grpc
+from tests.harness.patience import PATIENCE
 from tests.unit.fake_host import RunningDaemon
 
 
@@ -160,7 +161,7 @@ def test_pool_with_leases_is_not_deleted(host: RunningDaemon, stub: Any) -> None
 
 def test_events_are_followed(host: RunningDaemon, stub: Any) -> None:
     request = host_pb2.WatchEventsRequest(pool="default", follow=True, types=["lease.granted", "lease.ended"])
-    stream = stub.WatchEvents(request, timeout=60)
+    stream = stub.WatchEvents(request, timeout=PATIENCE)
     host.wait_until(lambda daemon: daemon.events.watchers)
     with AttachClient(host.run_directory) as client:
         grant = client.request(AttachRequest(pool="default", container="ns/watched"))
@@ -180,7 +181,7 @@ def test_health(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         health.Check(health_pb2.HealthCheckRequest(service="other"))
     assert refused.value.code() == grpc.StatusCode.NOT_FOUND  # type: ignore[attr-defined]
-    watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=30)
+    watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
     watch.cancel()
 

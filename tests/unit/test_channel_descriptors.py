@@ -15,11 +15,11 @@ from enclave_host.attach_client import AttachClient
 from enclave_host.attach_protocol import AttachRequest, AttachType, Message, send_packet
 from enclave_host.channel import MALFORMED_MAX
 from enclave_host.closing import close_aside
+from tests.harness.patience import PATIENCE
 from tests.unit.fake_host import RunningDaemon, open_descriptors
 
 CHILD = Message(AttachType.CHILD).pack()
 LINGER_SECONDS = 3600
-ANSWER_SECONDS = 10.0
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def within_the_answers_socket(channel: socket.socket, end: socket.socket) -> Non
 def test_a_close_that_waits_holds_nobody_up(
     host: RunningDaemon, send: Callable[[socket.socket, socket.socket], None]
 ) -> None:
-    with lingering() as end, AttachClient(host.run_directory, timeout=ANSWER_SECONDS) as client:
+    with lingering() as end, AttachClient(host.run_directory, timeout=PATIENCE) as client:
         grant = client.request(AttachRequest(pool="small", container="ns/hostile"))
         with socket.socket(fileno=os.dup(grant.descriptors[-1])) as channel:
             send(channel, end)
@@ -81,7 +81,7 @@ def test_a_close_that_waits_holds_nobody_up(
                 close_aside([unread.detach()])
                 grant.close()
                 client.close()
-                with AttachClient(host.run_directory, timeout=ANSWER_SECONDS) as other:
+                with AttachClient(host.run_directory, timeout=PATIENCE) as other:
                     other.ping()
                     other.request(AttachRequest(pool="small", container="ns/other")).close()
 

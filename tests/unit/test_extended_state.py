@@ -12,6 +12,7 @@ import pytest
 from enclave_host import layout
 from enclave_host.cpuid import host_cpuid_table
 from tests.harness.images import build_programs, program
+from tests.harness.patience import PATIENCE
 from tests.unit import mate_process
 from tests.unit.mate_process import MATE, ROOT, Compartment
 
@@ -73,7 +74,7 @@ def xgetbv_register(made: Compartment) -> int:
 def test_a_program_keeps_its_state(name: str, case: str, missing: int) -> None:
     features = xsave_answers()[1][0] & ~missing
     command = [str(program(name)), *filter(None, [case])]
-    native = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    native = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     with compartment(table(1, eax=features)) as made:
         inside = made.run(*command)
         register = xgetbv_register(made)

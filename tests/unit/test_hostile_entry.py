@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from enclave_host.image import load_image
+from tests.harness.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = ROOT / "build" / "libos.elf"
@@ -58,5 +59,5 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
 @pytest.mark.parametrize("case", CASES)
 def test_hostile_entry(command: tuple[str, list[str]], case: str) -> None:
     program, arguments = command
-    run = subprocess.run([program, case, *arguments], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([program, case, *arguments], capture_output=True, text=True, timeout=PATIENCE)
     assert run.returncode == 0, run.stdout + run.stderr

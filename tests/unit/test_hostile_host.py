@@ -10,6 +10,8 @@ from tempfile import mkdtemp
 
 import pytest
 
+from tests.harness.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 ENCLAVE = ROOT / "enclave"
 FAKE = Path(__file__).parent / "hostile_host"
@@ -75,6 +77,6 @@ def names() -> list[str]:
 @pytest.mark.parametrize("name", names())
 def test_host_is_not_believed(name: str) -> None:
     result = subprocess.run(
-        [program(), name], capture_output=True, text=True, env={"ASAN_OPTIONS": "detect_leaks=0"}, timeout=60
+        [program(), name], capture_output=True, text=True, env={"ASAN_OPTIONS": "detect_leaks=0"}, timeout=PATIENCE
     )
     assert result.returncode == 0, result.stderr

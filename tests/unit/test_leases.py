@@ -30,7 +30,8 @@ from enclave_host.attach_protocol import (
 from enclave_host.channel import MALFORMED_MAX
 from enclave_host.layout import COMPARTMENT_STRIDE, ENCLAVE_BASE
 from enclave_host.lease import LeaseState
-from tests.unit.fake_host import RunningDaemon, open_descriptors
+from tests.harness.patience import PATIENCE
+from tests.unit.fake_host import RunningDaemon, steady_descriptors
 
 SECRET = b"the last tenant's secret"
 
@@ -208,7 +209,7 @@ def test_waiting_is_first_come_first_served_and_limited(host: RunningDaemon) -> 
             grant.close()
         holder.close()
         for connection in (waiting[0], waiting[2]):
-            connection.settimeout(30)
+            connection.settimeout(PATIENCE)
             packet, descriptors, _ = receive_packet(connection)
             assert Message.unpack(packet).status == 0
             close_all(descriptors)
@@ -351,7 +352,7 @@ def test_nothing_is_left_of_many_leases(host: RunningDaemon) -> None:
     def settle() -> int:
         wait_for_states(host, "small", ["free", "free"])
         host.wait_until(lambda daemon: daemon.attach_server.connections == 0)
-        return open_descriptors()
+        return steady_descriptors()
 
     before = settle()
     for round_ in range(40):

@@ -11,6 +11,7 @@ import pytest
 
 from enclave_host.attach_protocol import LeaseFlag, LeaseGrant
 from tests.harness import solo
+from tests.harness.patience import PATIENCE
 from tests.unit import mate_process
 from tests.unit.mate_process import MATE, Compartment
 
@@ -30,7 +31,9 @@ def compartment() -> Iterator[Compartment]:
 
 
 def run_alone(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([MATE, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
+    return subprocess.run(
+        [MATE, *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=PATIENCE
+    )
 
 
 def with_grant(compartment: Compartment, content: bytes) -> Compartment:

@@ -19,6 +19,7 @@ from enclave_host.attach_protocol import (
     receive_packet,
     send_packet,
 )
+from tests.harness.patience import PATIENCE
 from tests.unit import mate_process
 from tests.unit.mate_process import ROOT, Compartment
 
@@ -78,7 +79,7 @@ def daemon(*, refusal: str | None = None) -> Iterator[tuple[socket.socket, list[
 
 def test_exec_keeps_the_process_and_the_lease(compartment: Compartment) -> None:
     with compartment.spawn(PROGRAM, "exec", PROGRAM, "exec", PROGRAM, "exit", "42") as process:
-        assert process.wait(timeout=30) == 42
+        assert process.wait(timeout=PATIENCE) == 42
 
 
 def test_vfork_child_exits(compartment: Compartment) -> None:

@@ -256,7 +256,7 @@ def test_run_forwards_the_exit_status(runtime: RuntimeUnderTest) -> None:
     assert done.returncode == 7
     assert runtime.host.wait_bound(1)
     # what runs beside the delegate may outlive it for a moment
-    assert wait_until(lambda: files_in(runtime.bundle) == {"config.json"}, seconds=20)
+    assert wait_until(lambda: files_in(runtime.bundle) == {"config.json"})
     assert runtime.calls("run")[0]["descriptors"] == LEASE
 
 

@@ -19,6 +19,7 @@ import yaml
 from enclave_host.attach_client import AttachClient
 from enclave_host.attach_protocol import AttachError
 from protos import host_pb2, host_pb2_grpc
+from tests.harness.patience import PATIENCE
 from tests.unit.fake_host import shared_key, write_image, write_mate
 
 # Plays the mate: holds a bound lease, and at each line on its standard input asks for a child's lease and says what
@@ -54,6 +55,7 @@ class Host:
         self.pools: dict[str, Any] = {"default": {"compartments": 2, "threads": 1, "maximum": 4}}
         self.process: subprocess.Popen[bytes] | None = None
         self.holders: list[subprocess.Popen[str]] = []
+        self._channel: grpc.Channel | None = None
         write_image(directory / "libos.elf")
         write_mate(directory / "mate")
 
@@ -86,14 +88,21 @@ class Host:
         return True
 
     def stub(self) -> Any:
-        # Without a pool of its own a channel would share the others' pauses between attempts to connect.
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        return host_pb2_grpc.HostStub(grpc.insecure_channel(f"unix:{self.run_directory}/host.sock", options))
+        """By a channel of its own, since one that has failed pauses before it tries again."""
+        self.close_channel()
+        options = [("grpc.use_local_subchannel_pool", 1)]  # or it would share the others' pauses
+        self._channel = grpc.insecure_channel(f"unix:{self.run_directory}/host.sock", options)
+        return host_pb2_grpc.HostStub(self._channel)
+
+    def close_channel(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
 
     def end(self, number: signal.Signals) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=PATIENCE)
 
     def hold(self, container: str) -> tuple[subprocess.Popen[str], int]:
         """A process that holds a lease: (process, lease id)."""
@@ -112,7 +121,7 @@ class Host:
         return {enclave.id: enclave for enclave in self.stub().ListEnclaves(host_pb2.ListEnclavesRequest()).enclaves}
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the state was not reached in time"
@@ -137,6 +146,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
         assert holder.stdin is not None and holder.stdout is not None
         holder.stdin.close()
         holder.stdout.close()
+    running.close_channel()
     if running.process is not None and running.process.poll() is None:
         running.end(signal.SIGTERM)
 
@@ -265,12 +275,16 @@ def test_other_users_get_no_lease(host: Host) -> None:
     with ours, theirs:
         child = os.fork()
         if child == 0:
-            os.chdir(host.run_directory)  # pytest's directory is root's
-            os.setuid(65534)
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            connection.connect("attach.sock")
-            theirs.send(connection.recv(4096))
-            os._exit(0)
+            try:
+                os.chdir(host.run_directory)  # pytest's directory is root's
+                os.setuid(65534)
+                connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                connection.connect("attach.sock")
+                theirs.send(connection.recv(4096))
+            except OSError as error:
+                theirs.send(str(error).encode())
+            finally:
+                os._exit(0)
         answer = ours.recv(4096)
         os.waitpid(child, 0)
     assert b"only root may" in answer
@@ -285,7 +299,7 @@ def test_unusable_file_is_named_and_nothing_is_left(tmp_path: Path, key: str) ->
     config[key] = str(tmp_path / "missing")
     (tmp_path / "hostd.yaml").write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "enclave_host", "--config", str(tmp_path / "hostd.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
     assert "missing" in done.stderr and key in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "attach.sock").exists()

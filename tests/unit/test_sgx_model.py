@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.patience import PATIENCE
+
 HERE = Path(__file__).resolve().parent / "sgx_model"
 BUILD = HERE.parents[2] / "build" / "tests" / "sgx_model"
 CASES = [
@@ -42,7 +44,7 @@ def symbols(program: Path) -> dict[str, str]:
     return {name: address for address, _, name in (line.split() for line in listing.splitlines())}
 
 
-def run(*command: str | Path, limit: float = 60) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, limit: float = PATIENCE) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=limit)
 
 
@@ -74,6 +76,6 @@ def test_signal_at_every_instruction_boundary(driver: Path) -> None:
     address = symbols(driver)
     ranges = [bound for first, end in WINDOWS for bound in (address[first], address[end])]
     stops = address["traced_cycle"], address["signal_restorer"]
-    result = run(BUILD / "tracer", driver, *stops, *ranges, *GATE, *ENCLAVE, limit=240)
+    result = run(BUILD / "tracer", driver, *stops, *ranges, *GATE, *ENCLAVE)
     assert (result.returncode, result.stderr) == (0, "")
     assert int(result.stdout) > BOUNDARIES_MIN

@@ -16,6 +16,7 @@ from shim.info import FEATURES_TYPE, information
 from shim.log_binary import LogBinary
 from shim.oom import OomWatch
 from shim.stdio import StdioError, open_stdio
+from tests.harness.patience import PATIENCE
 
 LOGGER = """#!/bin/sh
 echo "$CONTAINER_NAMESPACE/$CONTAINER_ID $*" > {directory}/who
@@ -34,7 +35,7 @@ def logger(directory: Path, text: str = LOGGER) -> Path:
 
 
 async def until(path: Path) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not path.exists() or not path.read_text():
             await asyncio.sleep(0.01)
     return path.read_text()
@@ -48,7 +49,7 @@ def test_a_log_program_gets_both_streams(tmp_path: Path) -> None:
         os.write(stdio.inherit[1], b"to the output\n")
         os.write(stdio.inherit[2], b"to the errors\n")
         stdio.taken()
-        await stdio.drain(timeout=20)
+        await stdio.drain(timeout=PATIENCE)
         stdio.close()
         assert await until(tmp_path / "done") == "done\n"
 
@@ -108,7 +109,7 @@ def test_memory_kills_in_version_2(tmp_path: Path) -> None:
         assert not seen, "short of memory, and nobody killed"
         with events.open("r+") as file:
             file.write("oom 2\noom_kill 5\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not seen:
                 await asyncio.sleep(0.01)
         watch.close()

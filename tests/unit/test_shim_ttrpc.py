@@ -19,6 +19,7 @@ from shim.ttrpc.client import Client
 from shim.ttrpc.frame import HEADER, MESSAGE_SIZE_MAX, FrameError, FrameType, pack_frame
 from shim.ttrpc.server import Method, Server
 from shim.ttrpc.status import Code, StatusError
+from tests.harness.patience import PATIENCE
 
 SERVICE = "test.Service"
 
@@ -26,12 +27,14 @@ SERVICE = "test.Service"
 class Handlers:
     def __init__(self) -> None:
         self.released = asyncio.Event()
+        self.begun = 0
         self.cancelled = 0
 
     async def echo(self, request: Message) -> Message:
         return request
 
     async def hang(self, _request: Message) -> Message:
+        self.begun += 1
         try:
             await self.released.wait()
         except asyncio.CancelledError:
@@ -70,7 +73,7 @@ class Peer:
 
 
 async def call(
-    client: Client, method: str, *, container: str = "c", timeout: float | None = 20
+    client: Client, method: str, *, container: str = "c", timeout: float | None = PATIENCE
 ) -> task_v2_pb2.StateResponse:
     request = task_v2_pb2.StateRequest(id=container)
     return await client.call(SERVICE, method, request, task_v2_pb2.StateResponse, timeout=timeout)
@@ -101,7 +104,7 @@ async def serving(directory: Path) -> AsyncIterator[Peer]:
 
 def run(tmp_path: Path, scenario: Callable[[Peer], Awaitable[None]]) -> None:
     async def main() -> None:
-        async with serving(tmp_path) as peer, asyncio.timeout(60):
+        async with serving(tmp_path) as peer, asyncio.timeout(PATIENCE):
             await scenario(peer)
             await peer.lives()
 
@@ -245,8 +248,8 @@ def test_calls_of_a_connection_that_ends_are_cancelled(tmp_path: Path) -> None:
         _, writer = await peer.raw()
         for number in range(10):
             writer.write(request_frame(2 * number + 1, "Hang"))
-        await writer.drain()
-        await asyncio.sleep(0.1)
+        while peer.handlers.begun < 10:
+            await asyncio.sleep(0.01)
         writer.close()
         while peer.handlers.cancelled < 10:
             await asyncio.sleep(0.01)
@@ -305,7 +308,7 @@ def test_a_client_that_gets_garbage(tmp_path: Path) -> None:
         await asyncio.start_unix_server(serve, path=tmp_path / "s")
         client = await Client.connect(str(tmp_path / "s"))
         with pytest.raises(StatusError, match="malformed answer"):
-            await client.call(SERVICE, "Echo", Empty(), Empty, timeout=20)
+            await client.call(SERVICE, "Echo", Empty(), Empty, timeout=PATIENCE)
         await client.close()
 
     asyncio.run(main())

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.patience import PATIENCE
 from tests.harness.process import all_processes, wait_until
 from tests.harness.runtime import RuntimeUnderTest
 from zygote import protocol
@@ -49,7 +50,7 @@ def stop(runtime: RuntimeUnderTest) -> list[int]:
     def spares() -> list[int]:
         return [info.pid for info in all_processes().values() if (info.parent, info.name) == (pid, "teemate-spare")]
 
-    assert wait_until(lambda: len(spares()) == 1, seconds=20)
+    assert wait_until(lambda: len(spares()) == 1)
     stopped = [pid, *spares()]
     for each in stopped:
         os.kill(each, signal.SIGSTOP)
@@ -146,11 +147,11 @@ def test_a_child_killed_in_the_middle_is_reported_and_leaks_nothing(runtime: Run
     hold = runtime.directory / "hold-create"
     hold.touch()
     front = runtime.start("create", "--bundle", runtime.bundle, "c1")
-    assert wait_until(lambda: bool(runtime.calls("create")), seconds=20)
+    assert wait_until(lambda: bool(runtime.calls("create")))
     (child,) = children_of(runtime)
     os.kill(child, signal.SIGKILL)
     hold.unlink()
-    _, errors = front.communicate(timeout=60)
+    _, errors = front.communicate(timeout=PATIENCE)
     assert front.returncode == 1 and "the zygote ended in the middle" in errors
     assert runtime.host.wait_nothing_held() and not runtime.host.bindings
     assert config_is_edited(runtime)
@@ -165,10 +166,10 @@ def test_a_front_killed_in_the_middle_takes_its_child_along(runtime: RuntimeUnde
     hold = runtime.directory / "hold-create"
     hold.touch()
     front = runtime.start("create", "--bundle", runtime.bundle, "c1")
-    assert wait_until(lambda: bool(runtime.calls("create")), seconds=20)
+    assert wait_until(lambda: bool(runtime.calls("create")))
     front.kill()
     front.wait()
-    assert wait_until(lambda: not children_of(runtime), seconds=20)
+    assert wait_until(lambda: not children_of(runtime))
     assert runtime.host.held
     hold.unlink()
     assert runtime.host.wait_nothing_held()
@@ -179,9 +180,9 @@ def test_a_front_killed_in_the_middle_takes_its_child_along(runtime: RuntimeUnde
 def test_signals_to_the_front_reach_the_delegate(runtime: RuntimeUnderTest) -> None:
     (runtime.directory / "hold-create").touch()
     front = runtime.start("create", "--bundle", runtime.bundle, "c1")
-    assert wait_until(lambda: bool(runtime.calls("create")), seconds=20)
+    assert wait_until(lambda: bool(runtime.calls("create")))
     front.send_signal(signal.SIGTERM)
-    front.communicate(timeout=60)
+    front.communicate(timeout=PATIENCE)
     assert front.returncode == 128 + signal.SIGTERM
     assert not config_is_edited(runtime)
     assert runtime.host.wait_nothing_held()
@@ -191,18 +192,18 @@ def test_killing_the_zygote_does_not_touch_a_call_under_way(runtime: RuntimeUnde
     hold = runtime.directory / "hold-create"
     hold.touch()
     front = runtime.start("create", "--bundle", runtime.bundle, "c1")
-    assert wait_until(lambda: bool(runtime.calls("create")), seconds=20)
+    assert wait_until(lambda: bool(runtime.calls("create")))
     assert runtime.zygote
     runtime.zygote.kill()
     hold.unlink()
-    front.communicate(timeout=60)
+    front.communicate(timeout=PATIENCE)
     assert front.returncode == 0
     assert runtime.host.wait_bound(1)
 
 
 def _connect(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    connection.settimeout(20)
+    connection.settimeout(PATIENCE)
     connection.connect(str(path))
     return connection
 
@@ -243,7 +244,7 @@ def test_malformed_calls_end_their_own_child_only(runtime: RuntimeUnderTest, des
         with _connect(socket_of(runtime)) as connection:
             _send(connection, packet, descriptors)
             assert connection.recv(100) == b"", name
-    assert wait_until(lambda: not children_of(runtime), seconds=20)
+    assert wait_until(lambda: not children_of(runtime))
     assert runtime.create().returncode == 0
 
 
@@ -274,7 +275,7 @@ def test_random_packets(runtime: RuntimeUnderTest) -> None:
             _send(
                 connection, bytes(packet[: random_source.randrange(1, len(packet) + 1)]), random_source.choice([0, 3])
             )
-    assert wait_until(lambda: not children_of(runtime), seconds=20)
+    assert wait_until(lambda: not children_of(runtime))
     assert runtime.create().returncode == 0
 
 
@@ -284,7 +285,7 @@ def test_as_a_service_it_has_no_keeper(tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-m", "zygote", "runtime", str(path)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
-            assert wait_until(path.exists, seconds=60)
+            assert wait_until(path.exists)
             for _ in range(2):
                 with _connect(path) as connection:
                     _send(connection, _call(program=1), 0)
@@ -316,7 +317,7 @@ def test_a_listener_that_is_no_zygote_is_left_alone(tmp_path: Path, answer: byte
             connection.recv(1 << 18)
             if answer:
                 connection.send(answer)
-        front.communicate(timeout=60)
+        front.communicate(timeout=PATIENCE)
     assert front.returncode == COLD
     runtime.host.close()
 
@@ -353,6 +354,6 @@ def test_orders_that_lie_are_not_obeyed(tmp_path: Path) -> None:
                 kind, number = protocol.receive_report(connection)
                 assert kind == protocol.FAILED and number > 0, order
             protocol.send_done(connection, 42)
-        front.communicate(timeout=60)
+        front.communicate(timeout=PATIENCE)
     assert front.returncode == 42
     runtime.host.close()
