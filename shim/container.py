@@ -255,6 +255,8 @@ class Container:
     async def _announce_exit(self, process: Process) -> None:
         ended = await asyncio.shield(process.ended)
         if process is self.init:
+            if self._oom is not None:
+                self._oom.look()
             # The execs have been killed, by the kernel or by us; their exits are announced first.
             running = [each.ended for each in self.execs.values() if each.pid > 0 and not each.ended.done()]
             if running:

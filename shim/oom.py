@@ -22,7 +22,8 @@ class OomWatch:
         self._noticed = noticed
         self._descriptor = -1
         self._events: Path | None = None
-        self._kills = 0
+        self._kills: int | None = None  # counted in version 2 only
+        self._is_kill: Callable[[], bool] = bool
         with contextlib.suppress(OSError):
             if cgroup.v2 is not None:
                 self._watch_v2(cgroup.v2 / "memory.events")
@@ -55,20 +56,25 @@ class OomWatch:
 
     def _has_killed(self) -> bool:
         with contextlib.suppress(OSError, ValueError):
-            before, self._kills = self._kills, self._count()
-            return self._kills > before
+            before, now = self._kills, self._count()
+            self._kills = now
+            return before is not None and now > before
         return False
 
     def _listen(self, descriptor: int, is_kill: Callable[[], bool]) -> None:
         self._descriptor = descriptor
+        self._is_kill = is_kill
+        asyncio.get_running_loop().add_reader(descriptor, self.look)
 
-        def ready() -> None:
-            with contextlib.suppress(BlockingIOError):
-                os.read(descriptor, _EVENT_BYTES)
-            if is_kill():
-                self._noticed()
-
-        asyncio.get_running_loop().add_reader(descriptor, ready)
+    def look(self) -> None:
+        """Notice now what has happened by now: a client takes a kill that is told after the exit for another's."""
+        if self._descriptor < 0:
+            return
+        is_due = self._kills is not None
+        with contextlib.suppress(BlockingIOError):
+            is_due = bool(os.read(self._descriptor, _EVENT_BYTES))
+        if is_due and self._is_kill():
+            self._noticed()
 
     def close(self) -> None:
         if self._descriptor >= 0:

@@ -118,6 +118,38 @@ def test_memory_kills_in_version_2(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_memory_kill_is_noticed_before_the_loop_comes_to_it(tmp_path: Path, version: int) -> None:
+    """The exit that it causes may come to the loop first."""
+    (tmp_path / "memory.events").write_text("oom_kill 4\n")
+    for name in ("memory.oom_control", "cgroup.event_control"):
+        (tmp_path / name).touch()
+
+    def happen() -> None:
+        if version == 2:
+            (tmp_path / "memory.events").write_text("oom_kill 5\n")
+            return
+        descriptor = int((tmp_path / "cgroup.event_control").read_text().split()[0])
+        os.eventfd_write(descriptor, 1)
+
+    async def scenario() -> None:
+        seen: list[int] = []
+        cgroup = Cgroup(v1={}, v2=tmp_path) if version == 2 else Cgroup(v1={"memory": tmp_path}, v2=None)
+        watch = OomWatch(cgroup, lambda: seen.append(1))
+        watch.look()
+        assert not seen
+        happen()
+        watch.look()
+        assert seen == [1]
+        watch.look()
+        await asyncio.sleep(0)
+        assert seen == [1], "told once"
+        watch.close()
+        watch.look()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("cgroup", [Cgroup(v1={}, v2=None), Cgroup(v1={}, v2=Path("/nonexistent")),
                                     Cgroup(v1={"memory": Path("/nonexistent")}, v2=None)])  # fmt: skip
 def test_without_a_memory_controller_there_are_no_notices(cgroup: Cgroup) -> None:
