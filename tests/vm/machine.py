@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,13 @@ _COMPLAINT = re.compile(
     r"possible (circular|recursive) locking|inconsistent lock state|suspicious RCU|sleeping function called|"
     r"self-detected stall|Kernel panic|unreferenced object|list_(add|del) corruption|Bad page (state|map)|"
     r"refcount_t:|Busy inodes"
+)
+# Each processor is a thread
+PARALLEL = ("-accel", "tcg,thread=multi")
+# One processor, whose time is the number of its instructions: one nanosecond each
+COUNTED = (
+    *("-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"),
+    *("-rtc", "base=2024-01-01T00:00:00,clock=vm"),
 )
 BOOT_TRIES = 3
 _EMULATION_FAULT = "Oops: int3"
@@ -51,27 +59,34 @@ class Console:
 
 
 def boot(
-    image: Path, initramfs: Path, *, timeout: int, memory_mib: int = 512, cpu: str = "max", cpus: int = 2
+    image: Path,
+    initramfs: Path,
+    *,
+    timeout: int,
+    memory_mib: int = 512,
+    cpu: str = "max",
+    cpus: int = 2,
+    accelerator: Sequence[str] = PARALLEL,
 ) -> Console:
     """Run the machine until its init powers it off, or until the time is up.
 
     QEMU's emulation is not safe against a kernel that patches its own text while another CPU runs it, as Linux does
     when it boots and when a feature is first used. A run that ends in that way is tried again.
     """
-    for _ in range(BOOT_TRIES - 1):
-        console = _boot_once(image, initramfs, timeout=timeout, memory_mib=memory_mib, cpu=cpu, cpus=cpus)
-        if _EMULATION_FAULT not in console.text:
-            return console
-    return _boot_once(image, initramfs, timeout=timeout, memory_mib=memory_mib, cpu=cpu, cpus=cpus)
-
-
-def _boot_once(image: Path, initramfs: Path, *, timeout: int, memory_mib: int, cpu: str, cpus: int) -> Console:
     command = [
-        "nice", "-n", "10", "qemu-system-x86_64", "-machine", "q35", "-cpu", cpu, "-accel", "tcg,thread=multi",
+        "nice", "-n", "10", "qemu-system-x86_64", "-machine", "q35", "-cpu", cpu, *accelerator,
         "-smp", str(cpus), "-m", str(memory_mib), "-nographic", "-no-reboot", "-nic", "none",
         "-kernel", str(image), "-initrd", str(initramfs),
         "-append", "console=ttyS0 loglevel=5 oops=panic panic=-1",
     ]  # fmt: skip
+    for _ in range(BOOT_TRIES - 1):
+        console = _boot_once(command, timeout)
+        if _EMULATION_FAULT not in console.text:
+            return console
+    return _boot_once(command, timeout)
+
+
+def _boot_once(command: Sequence[str], timeout: int) -> Console:
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         output, _ = process.communicate(timeout=timeout)

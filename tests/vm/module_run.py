@@ -44,10 +44,17 @@ PHASES = (
 
 
 def boot_phases(
-    kernel: Kernel, phases: Sequence[tuple[str, str]], *, timeout: int, memory_mib: int = 512
+    kernel: Kernel,
+    phases: Sequence[tuple[str, str]],
+    *,
+    timeout: int,
+    name: str = "",
+    memory_mib: int = 512,
+    cpus: int = 2,
+    accelerator: Sequence[str] = machine.PARALLEL,
 ) -> machine.Console:
-    """Build all that the phases need, boot, and keep what the machine printed in build/vm/runs/SERIES/console.txt."""
-    directory = BUILD / "runs" / kernel.series
+    """Build all that the phases need, boot, and keep what the machine printed in build/vm/runs/NAME/console.txt."""
+    directory = BUILD / "runs" / (name or kernel.series)
     directory.mkdir(parents=True, exist_ok=True)
     modules = {
         f"t/{name}.ko": kernels.build_module(kernel, source, name)
@@ -65,7 +72,9 @@ def boot_phases(
         files={"t/vmtest": BUILD / "vmtest", "t/standard.enclave": enclave, **modules},
         phases=phases,
     )
-    console = machine.boot(kernel.image, archive, timeout=timeout, memory_mib=memory_mib)
+    console = machine.boot(
+        kernel.image, archive, timeout=timeout, memory_mib=memory_mib, cpus=cpus, accelerator=accelerator
+    )
     Path(directory / "console.txt").write_text(console.text)
     return console
 

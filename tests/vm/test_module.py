@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from tests.vm.module_run import PHASES, assert_no_complaint, assert_phase_passed
 
 SKIP_STATUS = 77
 BOOT_SECONDS = 600  # a busy machine; an idle one takes 15
-
-
-@pytest.fixture(scope="session", params=sorted(kernels.META_PACKAGES))
-def kernel(request: pytest.FixtureRequest) -> Kernel:
-    if not shutil.which("qemu-system-x86_64"):
-        pytest.skip("qemu-system-x86_64 is not installed (package qemu-system-x86)")
-    return kernels.fetch(request.param)
 
 
 # runc wants a root that it can leave: a bind of the initramfs.

@@ -224,11 +224,27 @@ static void start_over(void)
         close(descriptors[i]);
     munmap((void *)BASE, (ENCLAVE_PAGES + 64) * PAGE);
     descriptor_count = 0;
-    keep(enclave_build(NULL));
+    /* Where allocations are made to fail, building is, too, now and then */
+    while (!descriptor_count)
+        keep(enclave_build(NULL));
     keep(open("/dev/teemate", O_RDWR | O_CLOEXEC | O_NONBLOCK));
 }
 
-int fuzz(unsigned int steps, unsigned int seed)
+/* The kernel's fault injection, for this process. What turns it off may fail because of it. */
+static void set_failing(const char *text)
+{
+    int fd;
+
+    do
+        fd = open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC);
+    while (fd < 0 && errno == ENOMEM);
+    while (write(fd, text, 1) < 0 && errno == ENOMEM)
+        ;
+    check(fd >= 0, "fault injection: %s", text);
+    close(fd);
+}
+
+int fuzz(unsigned int steps, unsigned int seed, int failing)
 {
     static struct enclave_file file;
     unsigned int i;
@@ -237,6 +253,9 @@ int fuzz(unsigned int steps, unsigned int seed)
     edge = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     munmap(edge + PAGE, PAGE);
     check(enclave_file_open(&file, STANDARD_ENCLAVE) == 0, "open");
+    close(enclave_build(NULL)); /* opens the enclave's file for all later ones */
+    if (failing)
+        set_failing("1");
     for (i = 0; i < steps; i++) {
         if (i % 400 == 0)
             start_over();
@@ -271,6 +290,8 @@ int fuzz(unsigned int steps, unsigned int seed)
             step_memory();
         }
     }
+    if (failing)
+        set_failing("0");
     check(succeeded > steps / 50 && refused > steps / 50, "%u steps: %lu calls succeeded, %lu were refused", steps,
           succeeded, refused);
     return check_failures != 0;

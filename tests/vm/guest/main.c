@@ -27,9 +27,13 @@ int main(int count, char **arguments)
     if (!strcmp(name, "memory"))
         return memory_test();
     if (!strcmp(name, "fuzz") && count == 4)
-        return fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]));
+        return fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]), 0);
+    if (!strcmp(name, "failing-fuzz") && count == 4)
+        return fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]), 1);
     if (!strcmp(name, "stress") && count == 3)
         return stress((unsigned int)atoi(arguments[2]));
+    if (!strcmp(name, "count"))
+        return count_instructions();
     if (!strcmp(name, "container") && count == 4)
         return container_main(atoi(arguments[2]), atoi(arguments[3]));
     fprintf(stderr, "vmtest: unknown phase \"%s\"\n", name);

@@ -10,6 +10,9 @@ int isolation_test(void);
 int accounting_test(void);
 int hardware_test(void);
 int memory_test(void);
-int fuzz(unsigned int steps, unsigned int seed);
+/* failing: with the kernel's fault injection, which is set up, on for this process */
+int fuzz(unsigned int steps, unsigned int seed, int failing);
 int stress(unsigned int rounds);
+/* Prints "count NAME NUMBER" lines */
+int count_instructions(void);
 #endif
