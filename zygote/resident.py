@@ -125,12 +125,15 @@ def _set_name(name: bytes) -> None:
 
 
 def _listen(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
+    """It appears under its name when it listens: nobody who finds it is refused."""
+    hidden = path.with_suffix(".new")
+    hidden.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     previous = os.umask(0o177)
-    listener.bind(str(path))
+    listener.bind(str(hidden))
     os.umask(previous)
     listener.listen(BACKLOG)
+    hidden.rename(path)
     return listener
 
 

@@ -8,7 +8,6 @@ import functools
 import queue
 import shutil
 import struct
-import sys
 import tempfile
 import threading
 import time
@@ -17,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from enclave_host import attach_protocol
 from enclave_host.config import parse_config
 from enclave_host.daemon import Daemon
 from enclave_host.layout import ENCLAVE_BASE
 from enclave_host.signing_key import GENERATED_NAME, load_signing_key
+from teemate_runtime.launcher import base_interpreter
 from tests.harness.patience import PATIENCE
 
 T = TypeVar("T")
@@ -32,9 +33,9 @@ _RODATA_OFFSET = 2 * PAGE
 _SITES_OFFSET = 3 * PAGE
 ENCLU_SITE = b"\x0f\x01\xd7\x66\x90"
 
-JANITOR = """#!{python}
-import mmap, os, socket, struct, sys
-from enclave_host.attach_protocol import *
+# Behind the text of attach_protocol.py: it runs without rights, and could import nothing from a checkout in /root.
+JANITOR = """
+import mmap, sys
 if sys.argv[1] == "cpuid":
     sys.stdout.buffer.write(struct.pack("<6I", 0, 0, 1, 2, 3, 4))
     sys.exit(0)
@@ -81,7 +82,7 @@ def write_image(path: Path, *, text: bytes = b"\x90" * 16 + ENCLU_SITE, writable
 
 def write_mate(path: Path) -> Path:
     """A janitor that erases; but it crashes at compartments of the pool `crash` and refuses those of `refuse`."""
-    path.write_text(JANITOR.format(python=sys.executable))
+    path.write_text(f"#!{base_interpreter()} -IS\n{Path(attach_protocol.__file__).read_text()}{JANITOR}")
     path.chmod(0o755)
     return path
 
