@@ -23,6 +23,5 @@ CONTAINERD = Path("/usr/bin/containerd")
 CTR = Path("/usr/bin/ctr")
 RUNC = Path("/usr/sbin/runc")
 CRUN = Path("/usr/bin/crun")
-UMOCI = Path("/usr/bin/umoci")
 
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
