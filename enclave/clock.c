@@ -86,6 +86,7 @@ static void publish(struct clock *clock, uint64_t tsc, uint64_t time)
 static uint64_t update(struct clock *clock, uint64_t before, uint64_t after, uint64_t time)
 {
     spin_lock(&clock->lock);
+    spin_begin_change(&clock->lock);
     /* Who reads from here on, reads again; who did before, was told what latest_told() covers. */
     __atomic_fetch_add(&clock->sequence, 1, __ATOMIC_SEQ_CST);
     uint64_t now = read_tsc(), told = latest_told(clock, now);
@@ -103,6 +104,7 @@ static uint64_t update(struct clock *clock, uint64_t before, uint64_t after, uin
     }
     clock->told = time;
     __atomic_fetch_add(&clock->sequence, 1, __ATOMIC_RELEASE);
+    spin_end_change(&clock->lock);
     spin_unlock(&clock->lock);
     return time;
 }

@@ -139,8 +139,11 @@ static int find(struct compartment *compartment, struct cpuid_entry *entry)
 static void keep(struct compartment *compartment, const struct cpuid_entry *entry)
 {
     spin_lock(&compartment->cpuid_lock);
-    if (compartment->cpuid_count < CPUID_COUNT)
-        compartment->cpuid[compartment->cpuid_count++] = *entry;
+    if (compartment->cpuid_count < CPUID_COUNT) {
+        compartment->cpuid[compartment->cpuid_count] = *entry;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST); /* whole before it counts, should we be killed */
+        compartment->cpuid_count++;
+    }
     spin_unlock(&compartment->cpuid_lock);
 }
 

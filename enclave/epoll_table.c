@@ -27,6 +27,18 @@ static struct epoll_table *epoll_table(const struct compartment *compartment)
     return (struct epoll_table *)(compartment->base + LIBOS_HEAP_OFFSET);
 }
 
+static void lock_for_change(struct compartment *compartment)
+{
+    spin_lock(&compartment->fd_lock);
+    spin_begin_change(&compartment->fd_lock);
+}
+
+static void unlock_after_change(struct compartment *compartment)
+{
+    spin_end_change(&compartment->fd_lock);
+    spin_unlock(&compartment->fd_lock);
+}
+
 static uint64_t make_cookie(const struct epoll_table *table, uint32_t index)
 {
     return (uint64_t)table->entries[index - 1].generation << 32 | index;
@@ -86,7 +98,7 @@ void epoll_table_forget(struct compartment *compartment, uint32_t epoll)
 {
     struct epoll_table *table = epoll_table(compartment);
 
-    spin_lock(&compartment->fd_lock);
+    lock_for_change(compartment);
     for (uint32_t i = 0; table->used && i < BUCKETS; i++) {
         uint32_t *link = &table->buckets[i];
         while (*link) {
@@ -96,7 +108,7 @@ void epoll_table_forget(struct compartment *compartment, uint32_t epoll)
                 link = &table->entries[*link - 1].next;
         }
     }
-    spin_unlock(&compartment->fd_lock);
+    unlock_after_change(compartment);
 }
 
 long epoll_table_reserve(struct compartment *compartment, const struct epoll_key *key, uint64_t data, uint64_t *cookie)
@@ -104,7 +116,7 @@ long epoll_table_reserve(struct compartment *compartment, const struct epoll_key
     struct epoll_table *table = epoll_table(compartment);
     uint32_t index = 0;
 
-    spin_lock(&compartment->fd_lock);
+    lock_for_change(compartment);
     if (table->free) {
         index = table->free;
         table->free = table->entries[index - 1].next;
@@ -118,7 +130,7 @@ long epoll_table_reserve(struct compartment *compartment, const struct epoll_key
         entry->key = *key;
         *cookie = make_cookie(table, index);
     }
-    spin_unlock(&compartment->fd_lock);
+    unlock_after_change(compartment);
     return index ? 0 : -ENOSPC;
 }
 
@@ -128,21 +140,21 @@ void epoll_table_commit(struct compartment *compartment, uint64_t cookie)
     uint32_t index = cookie;
     struct registration *entry = &table->entries[index - 1];
 
-    spin_lock(&compartment->fd_lock);
+    lock_for_change(compartment);
     uint32_t *link = find_link(table, &entry->key);
     if (*link)
         unlink_and_release(table, link);
     link = bucket(table, &entry->key);
     entry->next = *link;
     *link = index;
-    spin_unlock(&compartment->fd_lock);
+    unlock_after_change(compartment);
 }
 
 void epoll_table_cancel(struct compartment *compartment, uint64_t cookie)
 {
-    spin_lock(&compartment->fd_lock);
+    lock_for_change(compartment);
     release(epoll_table(compartment), cookie);
-    spin_unlock(&compartment->fd_lock);
+    unlock_after_change(compartment);
 }
 
 long epoll_table_change(struct compartment *compartment, const struct epoll_key *key, uint64_t data, uint64_t *cookie,
@@ -150,14 +162,14 @@ long epoll_table_change(struct compartment *compartment, const struct epoll_key 
 {
     struct epoll_table *table = epoll_table(compartment);
 
-    spin_lock(&compartment->fd_lock);
+    lock_for_change(compartment);
     uint32_t index = *find_link(table, key);
     if (index) {
         *former = table->entries[index - 1].data;
         table->entries[index - 1].data = data;
         *cookie = make_cookie(table, index);
     }
-    spin_unlock(&compartment->fd_lock);
+    unlock_after_change(compartment);
     return index ? 0 : -ENOENT;
 }
 
@@ -165,11 +177,11 @@ void epoll_table_remove(struct compartment *compartment, const struct epoll_key 
 {
     struct epoll_table *table = epoll_table(compartment);
 
-    spin_lock(&compartment->fd_lock);
+    lock_for_change(compartment);
     uint32_t *link = find_link(table, key);
     if (*link)
         unlink_and_release(table, link);
-    spin_unlock(&compartment->fd_lock);
+    unlock_after_change(compartment);
 }
 
 static int has_registrations(const struct epoll_table *table, uint32_t epoll)

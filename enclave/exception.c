@@ -19,6 +19,7 @@
 #include "host.h"
 #include "include/sgx_arch.h"
 #include "usercopy.h"
+#include "vfork.h"
 
 #define SIGABRT 6
 #define RFLAGS_CLEAN 0x202
@@ -172,6 +173,20 @@ static uint32_t reset(struct thread *self, volatile struct exchange *exchange, s
     return OCALL_RESET_DONE;
 }
 
+/* The child is gone, and with it the host's side of this thread: from here on it is the parent's. */
+static uint32_t vfork_died(struct thread *self, volatile struct exchange *exchange, struct sgx_gprs *gprs)
+{
+    if (self->self != self || self->state != THREAD_RUNNING || !self->is_vfork_child)
+        return OCALL_REFUSED;
+    self->exchange = (struct exchange *)exchange;
+    self->exit_target = self->exc_exit_target;
+    self->host_rsp = self->exc_host_rsp;
+    self->host_rbp = self->exc_host_rbp;
+    self->ocall_rsp = 0;
+    continue_in(gprs, vfork_child_died, (uint64_t)self, 0, 0, 0);
+    return OCALL_EXCEPTION_DONE;
+}
+
 void exception_begin(enum ecall ecall, volatile struct exchange *exchange, struct thread *self)
 {
     struct sgx_gprs *gprs = interrupted_gprs(self);
@@ -182,6 +197,8 @@ void exception_begin(enum ecall ecall, volatile struct exchange *exchange, struc
         signal(self, gprs);
     else if (ecall == ECALL_RESET)
         outcome = reset(self, exchange, gprs);
+    else if (ecall == ECALL_VFORK_DIED)
+        outcome = vfork_died(self, exchange, gprs);
     else
         outcome = OCALL_REFUSED;
     exchange->exception_op = outcome;

@@ -23,14 +23,19 @@ static void add_slot(struct slot_set *set, uint32_t slot)
 static void remove_at(struct compartment *compartment, uint32_t index)
 {
     struct futex_waiter *waiters = compartment->futex_waiters;
-    uint32_t after = --compartment->futex_waiter_count - index;
+    uint32_t after = compartment->futex_waiter_count - 1 - index;
+    spin_begin_change(&compartment->futex_lock);
     memmove(&waiters[index], &waiters[index + 1], after * sizeof(*waiters));
+    compartment->futex_waiter_count--;
+    spin_end_change(&compartment->futex_lock);
 }
 
 static void append(struct compartment *compartment, uint64_t address, uint32_t bits, uint32_t slot)
 {
+    spin_begin_change(&compartment->futex_lock);
     compartment->futex_waiters[compartment->futex_waiter_count++] =
         (struct futex_waiter){.address = address, .bits = bits, .slot = slot};
+    spin_end_change(&compartment->futex_lock);
 }
 
 static void remove_slot(struct compartment *compartment, uint32_t slot)
@@ -104,8 +109,6 @@ long futex_wait(struct thread *self, uint64_t address, uint32_t value, uint32_t 
     if (!error && found != value)
         error = -EAGAIN;
     if (!error) {
-        /* A vfork child that ended while it waited has left its entry: a slot has one, so that they all find room. */
-        remove_slot(compartment, self->slot);
         append(compartment, address, bits, self->slot);
         self->futex_woken = 0;
         arm(self);
@@ -183,4 +186,23 @@ long futex_requeue(struct compartment *compartment, uint64_t address, uint32_t w
     if (woken)
         host_futex_wake(set.bits);
     return error ? error : (long)woken + moved;
+}
+
+void futex_end_child(struct thread *self)
+{
+    struct compartment *compartment = self->compartment;
+    struct slot_set set = {0};
+    uint32_t woken = 0;
+    spin_lock(&compartment->futex_lock);
+    remove_slot(compartment, self->slot);
+    for (uint32_t slot = 0; slot < compartment->slots_used; slot++) {
+        const struct thread *thread = thread_at(compartment, slot);
+        if (thread != self && __atomic_load_n(&thread->state, __ATOMIC_ACQUIRE) == THREAD_RUNNING && is_woken(thread)) {
+            add_slot(&set, slot);
+            woken++;
+        }
+    }
+    spin_unlock(&compartment->futex_lock);
+    if (woken)
+        host_futex_wake(set.bits);
 }

@@ -14,6 +14,12 @@
 long futex_wait(struct thread *self, uint64_t address, uint32_t value, uint32_t bits,
                 const struct host_deadline *deadline);
 
+/*
+ * A vfork child that used this thread's slot has ended: take what it waited for out of the queue. Whom it woke it could
+ * not wake on the host, where they are threads of another process: have all look again.
+ */
+void futex_end_child(struct thread *self);
+
 /* Returns how many were woken. */
 long futex_wake(struct compartment *compartment, uint64_t address, uint32_t count, uint32_t bits);
 

@@ -21,6 +21,7 @@ struct memory {
     uint32_t fill_refused; /* the host cannot fill pages at once (OCALL_FILL): files are read when mapped */
     uint32_t fill_tried;
     struct vma_table vmas; /* entries at VMAS_OFFSET */
+    uint32_t copied, copied_count; /* memory_table.c */
     uint64_t committed; /* bytes of private accessible mappings */
     uint64_t limit;
     uint64_t stale; /* bytes unmapped since the last sweep that hold EPC pages */

@@ -12,6 +12,7 @@
 #include "compartment.h"
 #include "host.h"
 #include "memory_internal.h"
+#include "memory_table.h"
 #include "usercopy.h"
 
 /* Stays in the cache between the host's copy and ours. */
@@ -160,7 +161,7 @@ long memory_map_shared(struct compartment *compartment, uint64_t size, uint32_t 
         .flags = map_flags & MAP_TYPE,
     };
     /* An answer that overlaps what the program has already is a lie: the host cannot have forgotten it. */
-    result = vma_overlaps(&memory->vmas, address, address + size) ? -EIO : vma_set(&memory->vmas, &vma);
+    result = vma_overlaps(&memory->vmas, address, address + size) ? -EIO : memory_table_set(compartment, &vma);
     spin_unlock(&memory->lock);
     if (result == -ENOMEM)
         host_syscall(__NR_munmap, address, size, 0, 0, 0, 0);

@@ -11,6 +11,7 @@
 #include "host.h"
 #include "memory.h"
 #include "memory_internal.h"
+#include "memory_table.h"
 
 /* File mappings up to this size go near the trampolines: a dynamic linker maps libraries readable first. */
 #define NEAR_FILE_SIZE_MAX 0x8000000
@@ -92,7 +93,7 @@ long memory_map_locked(struct compartment *compartment, const struct memory_requ
         memory->stale -= reused < memory->stale ? reused : memory->stale;
     }
     int was_accessible = memory_release_replaced_locked(compartment, address, address + size);
-    vma_clear(&memory->vmas, address, address + size); /* cannot fail: there is room */
+    memory_table_clear(compartment, address, address + size); /* cannot fail: there is room */
     result = prepare_range(compartment, address, request, prot, was_accessible);
     if (result) {
         memory->committed -= added;
@@ -106,7 +107,7 @@ long memory_map_locked(struct compartment *compartment, const struct memory_requ
         .flags = (request->map_flags & (MAP_TYPE | MAP_ANONYMOUS)) | request->vma_flags,
         .backing = request->backing,
     };
-    vma_set(&memory->vmas, &vma); /* cannot fail: there is room */
+    memory_table_set(compartment, &vma); /* cannot fail: there is room */
     return (long)address;
 }
 

@@ -9,6 +9,7 @@
 #include "host.h"
 #include "memory.h"
 #include "memory_internal.h"
+#include "memory_table.h"
 
 /* The permissions of pages on the host. Those that are still to be loaded get theirs when they are. */
 static long protect_entry(struct compartment *compartment, const struct vma *entry, uint64_t start, uint64_t end,
@@ -53,7 +54,7 @@ long memory_protect_locked(struct compartment *compartment, uint64_t address, ui
         if (prot & PROT_EXEC)
             return -EACCES;
         result = host_syscall(__NR_mprotect, address, size, prot, 0, 0, 0);
-        return result ? result : vma_protect(&memory->vmas, address, end, prot);
+        return result ? result : memory_table_protect(compartment, address, end, prot);
     }
 
     uint64_t before = vma_committed(&memory->vmas, address, end), after = prot ? size : 0;
@@ -65,7 +66,7 @@ long memory_protect_locked(struct compartment *compartment, uint64_t address, ui
         memory->committed = memory->committed - after + before;
         return result;
     }
-    return vma_protect(&memory->vmas, address, end, prot);
+    return memory_table_protect(compartment, address, end, prot);
 }
 
 long memory_protect(struct compartment *compartment, uint64_t address, uint64_t size, uint32_t prot)

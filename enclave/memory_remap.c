@@ -11,6 +11,7 @@
 #include "dirty_map.h"
 #include "host.h"
 #include "memory_internal.h"
+#include "memory_table.h"
 #include "usercopy.h"
 
 static long grow_in_place(struct compartment *compartment, const struct vma *vma, uint64_t end, uint64_t added)
@@ -94,9 +95,9 @@ static long remap_shared(struct compartment *compartment, const struct vma *vma,
     moved.start = (uint64_t)result;
     moved.end = (uint64_t)result + new_size;
     spin_lock(&memory->lock);
-    long error = vma_clear(&memory->vmas, address, address + old_size);
+    long error = memory_table_clear(compartment, address, address + old_size);
     if (!error)
-        error = vma_overlaps(&memory->vmas, moved.start, moved.end) ? -EIO : vma_set(&memory->vmas, &moved);
+        error = vma_overlaps(&memory->vmas, moved.start, moved.end) ? -EIO : memory_table_set(compartment, &moved);
     spin_unlock(&memory->lock);
     return error ? error : result;
 }

@@ -9,6 +9,7 @@
 #include "host.h"
 #include "memory.h"
 #include "memory_internal.h"
+#include "memory_table.h"
 
 /* The part of an entry that lies in a range. */
 struct part {
@@ -114,7 +115,7 @@ long memory_unmap_locked(struct compartment *compartment, uint64_t address, uint
         return result;
     release_range(compartment, address, end);
     memory->committed -= vma_committed(&memory->vmas, address, end);
-    vma_clear(&memory->vmas, address, end); /* cannot fail: asked above */
+    memory_table_clear(compartment, address, end); /* cannot fail: asked above */
     if (memory->stale > STALE_SIZE_MAX)
         sweep_stale(compartment);
     return 0;

@@ -155,10 +155,13 @@ static int write_site(struct compartment *compartment, const struct patch_text *
     if (!put_jump(jump, address, (uint64_t)trampoline->code) ||
         memory_text_writable(compartment, address, window->size, 1))
         return 0;
-    if (is_in_one_block(address))
+    if (is_in_one_block(address)) {
         done = store_jump(address, jump, text->bytes + window->start);
-    else if (is_alone(compartment))
+    } else if (is_alone(compartment)) {
+        spin_begin_change(&compartment->patch_lock);
         done = !copy_to_program((void *)address, jump, sizeof(jump));
+        spin_end_change(&compartment->patch_lock);
+    }
     memory_text_writable(compartment, address, window->size, 0);
     return done;
 }
@@ -173,10 +176,13 @@ static int patch(struct compartment *compartment, struct registers *frame, enum 
     if (!compartment->trampoline_next)
         compartment->trampoline_next = trampolines_start(compartment);
     struct trampoline *trampoline = (struct trampoline *)compartment->trampoline_next;
-    if (!in_trampolines(compartment, (uint64_t)trampoline) || !build(trampoline, &text, &window, site, kind) ||
-        !write_site(compartment, &text, &window, trampoline))
+    if (!in_trampolines(compartment, (uint64_t)trampoline) || !build(trampoline, &text, &window, site, kind))
         return 0;
-    compartment->trampoline_next += sizeof(*trampoline);
+    compartment->trampoline_next += sizeof(*trampoline); /* before the site leads there: we may be killed in between */
+    if (!write_site(compartment, &text, &window, trampoline)) {
+        compartment->trampoline_next -= sizeof(*trampoline);
+        return 0;
+    }
     if (!window.before) { /* where this call returns to is the middle of the window now */
         frame->rip = (uint64_t)trampoline->code + ENTRY_CALL_SIZE;
         if (kind == PATCH_SYSCALL)

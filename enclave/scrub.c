@@ -6,6 +6,7 @@
  */
 #include "enter.h"
 #include "host.h"
+#include "lock_recovery.h"
 #include "string.h"
 #include "vfork.h"
 
@@ -64,17 +65,6 @@ static uint64_t erase_block(uint64_t block)
            erase(block + THREAD_STACK, THREAD_STACK_TOP - THREAD_STACK);
 }
 
-/* The tenant may have been killed while it held any of them. */
-static void break_locks(struct compartment *compartment)
-{
-    struct spinlock *locks[] = {
-        &compartment->memory.lock, &compartment->thread_lock, &compartment->futex_lock, &compartment->fd_lock,
-        &compartment->signal_lock, &compartment->patch_lock,  &compartment->cpuid_lock, &compartment->vfork_lock,
-    };
-    for (unsigned i = 0; i < sizeof(locks) / sizeof(locks[0]); i++)
-        spin_unlock(locks[i]);
-}
-
 void scrub_compartment(struct thread *self)
 {
     struct compartment *compartment = self->compartment;
@@ -82,7 +72,7 @@ void scrub_compartment(struct thread *self)
     uint64_t base = compartment->base;
     uint32_t slots_used = compartment->slots_used;
 
-    break_locks(compartment);
+    locks_break(compartment); /* the tenant may have been killed while it held any of them */
     uint64_t pages = memory_reset(compartment);
     if (host_trim(VMAS_OFFSET, APP_OFFSET - VMAS_OFFSET)) { /* our own tables and the trampolines */
         exchange->op = OCALL_REFUSED;

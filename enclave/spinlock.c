@@ -13,7 +13,7 @@
 void spin_wait(const struct spinlock *lock)
 {
     for (int spins = 0; spins < SPINS_BEFORE_YIELD; spins++) {
-        if (!__atomic_load_n(&lock->held, __ATOMIC_RELAXED))
+        if (!__atomic_load_n(&lock->holder, __ATOMIC_RELAXED))
             return;
         __builtin_ia32_pause();
     }

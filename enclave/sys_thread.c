@@ -114,6 +114,8 @@ static long clone_thread(struct syscall *call, const struct clone_request *reque
     }
     if (request->flags & CLONE_SETTLS && request->tls >= ADDRESS_LIMIT)
         return -EPERM;
+    if (call->thread->is_vfork_child)
+        return -EAGAIN; /* a thread of the child's process in its parent's compartment would outlive it there */
     struct thread *child = claim_slot(call->compartment);
     if (!child)
         return -EAGAIN;

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which process has come back from an OCALL the host tells, by the operation in that process's exchange: the child's
- * last one, or still OCALL_VFORK in the parent's. A host that lies ends the child early, which it may do anyway.
+ * last one, or still OCALL_VFORK in the parent's. For a child that was killed inside, the parent's first entry is
+ * ECALL_VFORK_DIED. A host that lies ends the child early, which it may do anyway.
  */
 #include "vfork.h"
 
 #include <linux/errno.h>
 
+#include "futex.h"
 #include "host.h"
+#include "lock_recovery.h"
 #include "string.h"
 #include "syscall.h"
 
 #define NR_GETPID 39
+#define SIGABRT 6
 #define PROCESS_ID_MAX 0x3fffffff
 #define ERRNO_MAX 4095
 #define OWN offsetof(struct thread, compartment)
@@ -25,12 +29,26 @@ static struct registers *frame_below(const void *in_use)
     return (struct registers *)(area - REGISTERS_SIZE);
 }
 
+/* What the child was killed in cannot be gone on with. */
+static _Noreturn void end_process(const char *what)
+{
+    host_log(
+        LOG_ERROR,
+        "vfork: the child was killed while it changed %s, which it shares with its parent: the process cannot go on",
+        what);
+    host_raise_default(SIGABRT);
+}
+
 static _Noreturn void resume_parent(struct thread *self, long result)
 {
     struct vfork_state *state = vfork_state(self);
+    const char *torn = locks_recover(self);
+    if (torn)
+        end_process(torn);
     memcpy((char *)self + OWN, (char *)&state->parent + OWN, sizeof(*self) - OWN);
     self->syscall_number = state->parent.syscall_number;
     self->pending = 1; /* what came meanwhile */
+    futex_end_child(self);
     vfork_restore(&state->point, result, state->parent_frame);
 }
 
@@ -46,6 +64,12 @@ void vfork_check_return(struct thread *self)
         return;
     long result = result_of(self);
     resume_parent(self, result ? result : -EIO); /* the child has begun, and does so once */
+}
+
+void vfork_child_died(struct thread *self)
+{
+    long result = result_of(self);
+    resume_parent(self, result ? result : -EIO);
 }
 
 /* On the child's frame. */

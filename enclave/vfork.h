@@ -34,6 +34,9 @@ long vfork_process(struct thread *self, const struct registers *child);
 /* host.c, after each return from outside: it may be the parent's, because the child has ended. */
 void vfork_check_return(struct thread *self);
 
+/* On an empty stack, at CSSA = 0: see ECALL_VFORK_DIED. */
+_Noreturn void vfork_child_died(struct thread *self);
+
 /* vfork_switch.S */
 void vfork_returned(void);
 long vfork_save(struct vfork_point *point) __attribute__((returns_twice));

@@ -167,8 +167,30 @@ static enum leave resume(struct host_thread *thread)
     }
 }
 
+/*
+ * A child that was killed in the enclave has left a frame in the SSA, as at an exception, and another refuses an entry
+ * at CSSA = 1: its parent goes on with the return of the OCALL.
+ */
+static enum leave enter_after_child(struct host_thread *thread)
+{
+    sgx_thread_died(thread->tcs);
+    thread->level = 1;
+    prepare_entry(thread, &thread->call, ECALL_VFORK_DIED, 0);
+    thread->exchange->exception_op = 0;
+    if (call(thread, &thread->call) != LEFT_BY_EEXIT)
+        die("vfork: the LibOS failed while it ended a child that had been killed");
+    thread->level = 0;
+    if (thread->exchange->exception_op == OCALL_EXCEPTION_DONE)
+        return resume(thread);
+    if (thread->exchange->op != OCALL_REFUSED)
+        die("vfork: the LibOS does not take over from a child that has been killed");
+    thread->exchange->op = OCALL_VFORK;
+    return enter(thread, ECALL_OCALL_RETURN, 0);
+}
+
 uint32_t enclave_loop(struct host_thread *thread, uint32_t ecall, uint64_t argument)
 {
+    enum ocall_outcome outcome;
     enum leave left;
 
     thread->run.user_handler = (uint64_t)enclave_exit_handler;
@@ -181,11 +203,12 @@ uint32_t enclave_loop(struct host_thread *thread, uint32_t ecall, uint64_t argum
             left = resume(thread);
             continue;
         }
-        if (ocall_serve(thread) == OCALL_FINISH)
+        outcome = ocall_serve(thread);
+        if (outcome == OCALL_FINISH)
             return thread->exchange->op;
         if (thread->blocked)
             signal_unblock(thread);
-        left = enter(thread, ECALL_OCALL_RETURN, 0);
+        left = outcome == OCALL_CHILD_ENDED ? enter_after_child(thread) : enter(thread, ECALL_OCALL_RETURN, 0);
     }
 }
 

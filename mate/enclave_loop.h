@@ -5,8 +5,10 @@
 
 #include "thread.h"
 
+/* What to do after an OCALL */
 enum ocall_outcome {
     OCALL_CONTINUE, /* enter again with ECALL_OCALL_RETURN */
+    OCALL_CHILD_ENDED, /* the same, but the TCS was a vfork child's meanwhile: it may have been killed inside */
     OCALL_FINISH, /* the enclave will not be entered again by this loop */
 };
 

@@ -51,8 +51,7 @@ enum ocall_outcome ocall_serve(struct host_thread *thread)
         ocall_execve(thread);
         return OCALL_CONTINUE;
     case OCALL_VFORK:
-        ocall_vfork(thread);
-        return OCALL_CONTINUE;
+        return ocall_vfork(thread);
     case OCALL_LOG:
         ocall_log(thread);
         return OCALL_CONTINUE;

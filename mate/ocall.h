@@ -2,6 +2,7 @@
 /* The services, by family. Each reads its struct in the exchange and leaves its result there. */
 #ifndef TEEMATE_MATE_OCALL_H
 #define TEEMATE_MATE_OCALL_H
+#include "enclave_loop.h"
 #include "thread.h"
 
 void ocall_syscall(struct host_thread *thread);
@@ -17,5 +18,5 @@ void ocall_fill(struct host_thread *thread);
 void ocall_sigaction(struct host_thread *thread);
 void ocall_clone_thread(struct host_thread *thread);
 void ocall_execve(struct host_thread *thread);
-void ocall_vfork(struct host_thread *thread);
+enum ocall_outcome ocall_vfork(struct host_thread *thread);
 #endif

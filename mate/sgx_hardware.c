@@ -66,6 +66,11 @@ long sgx_sigaction(int signal, signal_handler handler, uint64_t flags)
     return sys_rt_sigaction(signal, &action, NULL);
 }
 
+void sgx_thread_died(uint64_t tcs)
+{
+    (void)tcs;
+}
+
 /*
  * Neither CSSA nor the busy state of a TCS can be read on hardware, and a thread killed at CSSA = 1 leaves no frame for
  * ECALL_RESET. Until the LibOS can tell a reset of an idle TCS from an exception, a compartment is retired instead.

@@ -49,6 +49,12 @@ struct cpuid sgx_cpuid(const struct sgx_thread *thread, uint32_t leaf, uint32_t 
 long sgx_sigaction(int signal, signal_handler handler, uint64_t flags);
 
 /*
+ * A thread of another process may have been killed on this TCS, which on hardware makes it leave by an AEX. Afterwards
+ * an EENTER finds CSSA as that left it.
+ */
+void sgx_thread_died(uint64_t tcs);
+
+/*
  * Make a TCS whose process died enterable with ECALL_RESET. Returns 1 if it must be reset that way, 0 if it
  * was idle, or -errno if it cannot be recovered.
  */

@@ -2,7 +2,7 @@
 /*
  * OCALL_VFORK: a host process of its own, with a copy of the mate's memory but the same compartment (which is shared
  * memory), that runs on the caller's TCS while the caller waits. It ends by OCALL_EXIT_GROUP, or by OCALL_EXECVE under
- * a lease of its own.
+ * a lease of its own, or it is killed, perhaps in the enclave (enclave_loop.c).
  */
 #include <asm/signal.h>
 #include <linux/prctl.h>
@@ -34,7 +34,7 @@ static void become_child(struct host_thread *thread, long parent)
     exchange->u.vfork.result = 0;
 }
 
-void ocall_vfork(struct host_thread *thread)
+enum ocall_outcome ocall_vfork(struct host_thread *thread)
 {
     long parent = syscall0(__NR_getpid);
     long result = protect_log_add_child();
@@ -43,7 +43,7 @@ void ocall_vfork(struct host_thread *thread)
 
     if (result) {
         thread->exchange->u.vfork.result = result;
-        return;
+        return OCALL_CONTINUE;
     }
     /* The child takes no signal before it is armed */
     signal_block_all(&mask);
@@ -55,4 +55,5 @@ void ocall_vfork(struct host_thread *thread)
         become_child(thread, parent);
     }
     signal_set_mask(mask);
+    return child > 0 ? OCALL_CHILD_ENDED : OCALL_CONTINUE;
 }

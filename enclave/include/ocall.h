@@ -25,6 +25,7 @@ enum ecall {
     ECALL_EXCEPTION = 16, /* the AEX was an exception: SSA[0].EXITINFO tells which */
     ECALL_SIGNAL = 17, /* signals wait in exchange.signals */
     ECALL_RESET = 18, /* recovery: make SSA[0] resume at the LibOS's reset routine, which frees the TCS */
+    ECALL_VFORK_DIED = 19, /* by its parent: the vfork child was killed in the enclave, SSA[0] is where */
 };
 
 enum ocall {

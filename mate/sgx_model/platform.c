@@ -103,15 +103,16 @@ struct cpuid sgx_cpuid(const struct sgx_thread *thread, uint32_t leaf, uint32_t 
 
 /*
  * On hardware a thread that is killed in the enclave leaves by an AEX. Here it just stops, so the AEX is made up:
- * ECALL_RESET replaces what SSA[0] holds anyway. A frame above the first is dropped for the same reason.
+ * ECALL_RESET and ECALL_VFORK_DIED replace what SSA[0] holds anyway. A frame above the first is dropped for the same
+ * reason.
  */
-long sgx_recover_tcs(uint64_t address)
+void sgx_thread_died(uint64_t address)
 {
     struct sgx_tcs *tcs = (struct sgx_tcs *)address;
     struct sgx_gprs *gprs = ssa_gprs(enclave.base + tcs->ossa);
 
     if (!tcs->state && !tcs->cssa)
-        return 0;
+        return;
     if (!tcs->cssa) {
         memset((void *)(enclave.base + tcs->ossa), 0, SSA_FRAME_SIZE);
         gprs->rflags = RFLAGS_FIXED;
@@ -120,5 +121,10 @@ long sgx_recover_tcs(uint64_t address)
     }
     tcs->cssa = 1;
     tcs->state = 0;
-    return 1;
+}
+
+long sgx_recover_tcs(uint64_t address)
+{
+    sgx_thread_died(address);
+    return ((struct sgx_tcs *)address)->cssa != 0;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -143,6 +144,71 @@ static int case_threads(void)
     return 0;
 }
 
+/* What a child does when it is killed: by turns inside the enclave, with a lock of the LibOS, and outside. */
+static void keep_busy(int round)
+{
+    volatile double work = round;
+    for (;;) {
+        size_t size = (size_t)(1 + round % 7) * 4096 * (round % 5 ? 1 : 64);
+        char *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        area[0] = 1;
+        if (round % 2)
+            mprotect(area, 4096, PROT_READ);
+        munmap(area, size);
+        for (int i = 0; i < round % 3 * 1000; i++)
+            work = work * 1.0001;
+        if (round % 4 == 3)
+            getppid();
+    }
+}
+
+static volatile pid_t target;
+static void *kill_targets(void *argument)
+{
+    unsigned seed = 1;
+    while (!stop) {
+        pid_t child = target;
+        if (!child)
+            continue;
+        seed = seed * 1103515245 + 12345;
+        for (volatile unsigned i = seed >> 16; i; i--)
+            ;
+        target = 0;
+        kill(child, SIGKILL);
+    }
+    return argument;
+}
+
+/* A vfork child is killed by another thread of its parent at any moment; the parent goes on with all that it had. */
+static int case_killed(void)
+{
+    pthread_t killer;
+    volatile int rounds = 300, killed = 0;
+    char *kept = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(kept, 'k', 65536);
+    pthread_create(&killer, NULL, kill_targets, NULL);
+    for (volatile int i = 0; i < rounds; i++) {
+        pid_t child = vfork();
+        if (!child) {
+            target = getpid();
+            keep_busy(i);
+        }
+        killed += outcome(child) == -SIGKILL;
+        char *area = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        char *heap = malloc(10000);
+        if (area == MAP_FAILED || !heap || area[4096] || kept[40960] != 'k')
+            printf("round %d: memory differs\n", i);
+        memset(area, 'a', 65536);
+        memset(heap, 'h', 10000);
+        free(heap);
+        munmap(area, 65536);
+    }
+    stop = 1;
+    pthread_join(killer, NULL);
+    printf("killed %d of %d\n", killed, rounds);
+    return 0;
+}
+
 static int case_child(void)
 {
     printf("the child\n");
@@ -153,8 +219,8 @@ static const struct {
     const char *name;
     int (*run)(void);
 } cases[] = {
-    {"vfork", case_vfork}, {"ends", case_ends},       {"signals", case_signals},
-    {"spawn", case_spawn}, {"threads", case_threads}, {"child", case_child},
+    {"vfork", case_vfork},     {"ends", case_ends},   {"signals", case_signals}, {"spawn", case_spawn},
+    {"threads", case_threads}, {"child", case_child}, {"killed", case_killed},
 };
 
 int main(int argc, char **argv)

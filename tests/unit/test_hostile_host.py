@@ -20,6 +20,7 @@ SOURCES = [
     "epoll_table.c",
     "futex.c",
     "iovec.c",
+    "lock_recovery.c",
     "passthrough.c",
     "proc_content.c",
     "proc_view.c",

@@ -14,6 +14,7 @@ SOURCES = (
     "memory_map.c",
     "memory_unmap.c",
     "memory_protect.c",
+    "memory_table.c",
     "memory_lookup.c",
     "memory_erase.c",
     "memory_load.c",
@@ -35,4 +36,14 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("seed", range(4))
 def test_random_steps_against_a_model(driver: Path, seed: int) -> None:
     done = subprocess.run([driver, str(seed), "1200"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_child_killed_in_a_change_of_the_table(tmp_path: Path) -> None:
+    program = compile_native(
+        tmp_path / "table_death_driver",
+        driver=Path(__file__).parent / "native" / "table_death_driver.c",
+        sources=("memory_table.c", "vma.c"),
+    )
+    done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

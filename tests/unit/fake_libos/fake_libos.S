@@ -10,6 +10,8 @@
 #define ECALL_OCALL_RETURN 3
 #define VFORK_RSP 40
 #define OCALL_VFORK 15
+#define ECALL_VFORK_DIED 19
+#define OCALL_REFUSED 20
 
     .section .text.entry, "ax", @progbits
     .globl enclave_entry
@@ -21,6 +23,8 @@ enclave_entry:
     mov %rcx, %gs:EXIT_TARGET
     cmp $ECALL_OCALL_RETURN, %edi
     je 1f
+    cmp $ECALL_VFORK_DIED, %edi
+    je refused
     rdgsbase %rsp
     add $(THREAD_STACK_TOP - THREAD_TCB), %rsp
     call fake_main /* (ecall, exchange) */
@@ -44,6 +48,12 @@ unexpected:
     pop %rbx
     ret
 
+/* No child of ours is ever killed inside. */
+refused:
+    movl $OCALL_REFUSED, (%rsi)
+    mov %rcx, %rbx
+    jmp leave
+
     .text
     .globl fake_ocall
 fake_ocall: /* (exchange) */
@@ -61,6 +71,7 @@ fake_ocall: /* (exchange) */
     mov %gs:HOST_RSP, %rsp
     mov %gs:HOST_RBP, %rbp
     mov %gs:EXIT_TARGET, %rbx
+leave:
     mov $ENCLU_EEXIT, %eax
 .Lenclu:
     .byte 0x0f, 0x01, 0xd7

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fake.h"
 
+#include <asm/prctl.h>
 #include <linux/errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 fake_answer fake_host;
 int fake_scribbles;
@@ -14,7 +17,15 @@ struct compartment fake_compartment = {
     .hidden_fd_last = FAKE_HIDDEN_LAST,
     .program_path = "/usr/bin/program",
 };
-static struct thread thread;
+static struct thread thread = {.self = &thread};
+
+/* Locks note their holder, whom GS names. */
+static void __attribute__((constructor)) become_thread(void)
+{
+    if (syscall(SYS_arch_prctl, ARCH_SET_GS, &thread))
+        abort();
+}
+
 static char *buffer;
 
 char *host_buffer(void)

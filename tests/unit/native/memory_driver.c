@@ -4,6 +4,7 @@
  * after each random step with a model of pages: content, permissions, accounting. `memory_driver SEED STEPS`.
  */
 #define _GNU_SOURCE
+#include <asm/prctl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "dirty_map.h"
 #include "host.h"
 #include "memory.h"
+#include "thread.h"
 #include "usercopy.h"
 
 /* The part of the application area that the steps use, in pages: enough for sweeps and for trims. */
@@ -346,6 +348,9 @@ int main(int argc, char **argv)
     if (argc != 3)
         return 2;
     srand((unsigned)strtoul(argv[1], NULL, 10));
+    static struct thread thread;
+    thread.self = &thread;
+    REQUIRE(!syscall(SYS_arch_prctl, ARCH_SET_GS, &thread));
     uint64_t base = COMPARTMENT_BASE(0);
     void *mapping = mmap((void *)base, COMPARTMENT_STRIDE, PROT_NONE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
