@@ -24,6 +24,10 @@ struct clock {
     uint64_t told;
 };
 
+/* clock_tsc.S: may the time-stamp counter be read here? */
+int clock_try_tsc(void);
+extern const char clock_no_tsc[];
+
 /* As host_clock(). */
 struct compartment;
 long clock_read(struct compartment *compartment, uint32_t clock, int64_t *sec, int64_t *nsec);

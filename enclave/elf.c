@@ -5,7 +5,7 @@
 
 #include "memory.h"
 #include "program.h"
-#include "string.h"
+#include "usercopy.h"
 
 /* A file up to this size is read whole: cheaper than a fault for each part of it that is touched. */
 #define READ_WHOLE_MAX 0x40000
@@ -52,6 +52,19 @@ static long read_segments(struct compartment *compartment, const struct program_
     return result;
 }
 
+/* Through usercopy.S: the page faults if the file has been truncated meanwhile. */
+static long zero_tail(uint64_t start, uint64_t end)
+{
+    static const char zeros[256];
+    while (start < end) {
+        uint64_t size = end - start < sizeof zeros ? end - start : sizeof zeros;
+        if (copy_to_program((void *)start, zeros, size))
+            return -EIO;
+        start += size;
+    }
+    return 0;
+}
+
 /* One segment as a dynamic linker maps it: the file's part is loaded when touched, zeros follow. */
 static long map_segment(struct compartment *compartment, const struct program_file *file,
                         const struct elf_segment *segment, uint64_t bias)
@@ -73,10 +86,8 @@ static long map_segment(struct compartment *compartment, const struct program_fi
         result = memory_map_anonymous(compartment, file_end, end - file_end, segment->prot, MAP_PRIVATE | MAP_FIXED, 0);
     if (result < 0)
         return result;
-    if (segment->memory_size > segment->file_size && file_end > data_end && segment->prot & PROT_WRITE) {
-        memory_load(compartment, data_end, file_end - data_end);
-        memset((void *)data_end, 0, file_end - data_end);
-    }
+    if (segment->memory_size > segment->file_size && segment->prot & PROT_WRITE)
+        return zero_tail(data_end, file_end);
     return 0;
 }
 

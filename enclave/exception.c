@@ -8,6 +8,7 @@
  *   the program          frame := SSA[0],                 frame := SSA[0],
  *                        continue in program_exception    continue in program_resume
  *   usercopy.S           continue at its fixup            pending := 1
+ *   clock_try_tsc        continue at clock_no_tsc         pending := 1
  *   program_resume       fatal, but for its jump to an    pending := 1, start again from its top
  *                        address which cannot be:
  *                        continue in program_exception
@@ -15,6 +16,7 @@
  *
  * What happened is decided by SSA[0].EXITINFO, never by what the host says.
  */
+#include "clock.h"
 #include "enter.h"
 #include "host.h"
 #include "include/sgx_arch.h"
@@ -129,6 +131,10 @@ static int exception(struct thread *self, struct sgx_gprs *gprs)
 
     if (within(gprs->rip, usercopy_start, usercopy_end) && vector != VECTOR_UD) {
         gprs->rip = (uint64_t)usercopy_fault;
+        return 1;
+    }
+    if (gprs->rip == (uint64_t)clock_try_tsc) {
+        gprs->rip = (uint64_t)clock_no_tsc;
         return 1;
     }
     if (self->state != THREAD_RUNNING || (in_image(gprs->rip) && !is_wild_return(self, gprs, vector)))

@@ -22,6 +22,8 @@ static const char *reason(long error)
         return "its path is too long";
     case -E2BIG:
         return "its arguments and environment are too large";
+    case -EIO:
+        return "its file cannot be read as far as its headers say: it is damaged, or was truncated just now";
     case -ENOMEM:
         return "it does not fit the memory that its pool allows; raise the pool's `memory`";
     default:

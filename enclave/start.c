@@ -11,6 +11,7 @@
 #include <linux/mman.h>
 #include <linux/prctl.h>
 
+#include "clock.h"
 #include "enter.h"
 #include "host.h"
 #include "memory.h"
@@ -247,6 +248,8 @@ _Noreturn void program_start(struct thread *self)
     const char *outside = copy_start_block(self, &block);
     memory_init(compartment, block.memory_limit);
     set_identity(compartment, &block);
+    if (compartment->flags & START_TSC_CLOCK && !clock_try_tsc())
+        compartment->flags &= ~(uint32_t)START_TSC_CLOCK;
     thread_use_cpu(self);
     self->thread_id = block.process_id;
     signal_reset(self, block.ignored_signals_low | (uint64_t)block.ignored_signals_high << 32, block.blocked_signals);

@@ -260,6 +260,6 @@ struct start_block {
 };
 #define START_TRACE_SYSCALLS 1 /* log each system call (debug) */
 #define START_NO_PATCH 2 /* leave syscall sites alone: each traps (debug) */
-#define START_TSC_CLOCK 4 /* the host's clocks run by the time-stamp counter, which the enclave may read */
+#define START_TSC_CLOCK 4 /* the host's clocks run by the time-stamp counter, which RDTSC may read in an enclave */
 #define START_XSAVEC 8 /* the CPU has XSAVEC, and XGETBV of register 1 */
 #endif

@@ -183,3 +183,13 @@ def test_programs_of_the_distribution_are_accepted(driver: Path, path: str) -> N
     if not Path(path).exists():
         pytest.skip(f"{path} is not installed")
     assert check(driver, Path(path)).startswith("ok ")
+
+
+def test_a_file_truncated_while_it_is_loaded(tmp_path: Path) -> None:
+    program = compile_native(
+        tmp_path / "elf_tail_driver",
+        driver=Path(__file__).parent / "native" / "elf_tail_driver.c",
+        sources=("elf.c",),
+    )
+    done = subprocess.run([program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

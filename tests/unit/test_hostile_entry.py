@@ -18,6 +18,8 @@ LABELS = (
     "usercopy_start",
     "usercopy_fault",
     "frame_call",
+    "clock_try_tsc",
+    "clock_no_tsc",
 )
 CASES = (
     "order",

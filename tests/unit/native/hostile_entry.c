@@ -39,7 +39,8 @@ extern char test_eexit_target[];
 uint64_t entry_flags = 0x202 | RFLAGS_DF | RFLAGS_AC; /* the LibOS must clear them */
 
 static struct {
-    uint64_t entry, program_resume, program_resume_end, usercopy_start, usercopy_fault, frame_call;
+    uint64_t entry, program_resume, program_resume_end, usercopy_start, usercopy_fault, frame_call, clock_try_tsc,
+        clock_no_tsc;
 } labels;
 static struct exchange exchange;
 static char copy_buffer[EXCHANGE_BUFFER_SIZE];
@@ -273,16 +274,23 @@ static void case_exceptions(void)
     CHECK(enter_at_level_one(ECALL_SIGNAL) == OCALL_EXCEPTION_DONE); /* a thread that has not begun */
     CHECK(enter_at_level_one(ECALL_EXCEPTION) == OCALL_REFUSED);
     CHECK(enter_at_level_one(ECALL_SCRUB) == OCALL_REFUSED);
+    CHECK(enter_at_level_one(ECALL_VFORK_DIED) == OCALL_REFUSED);
     CHECK(!memcmp(ssa(), &before, sizeof(before)));
 
     start_until_log();
     CHECK(enter_at_level_one(ECALL_EXCEPTION) == OCALL_EXCEPTION_DONE); /* the host invents an exception */
+    CHECK(enter_at_level_one(ECALL_VFORK_DIED) == OCALL_REFUSED); /* and the death of a child */
     CHECK(!memcmp(ssa(), &before, sizeof(before)));
 
     ssa()->rip = labels.usercopy_start;
     ssa()->exitinfo = EXITINFO_VALID | EXITINFO_TYPE_HARDWARE | VECTOR_PF;
     CHECK(enter_at_level_one(ECALL_EXCEPTION) == OCALL_EXCEPTION_DONE);
     CHECK(ssa()->rip == labels.usercopy_fault);
+
+    ssa()->rip = labels.clock_try_tsc; /* SGX 1 */
+    ssa()->exitinfo = EXITINFO_VALID | EXITINFO_TYPE_HARDWARE | VECTOR_UD;
+    CHECK(enter_at_level_one(ECALL_EXCEPTION) == OCALL_EXCEPTION_DONE);
+    CHECK(ssa()->rip == labels.clock_no_tsc);
 
     ssa()->rip = labels.program_resume_end - 1;
     CHECK(enter_at_level_one(ECALL_SIGNAL) == OCALL_EXCEPTION_DONE);
