@@ -23,6 +23,7 @@ void memory_init(struct compartment *compartment, uint64_t limit)
     memory->fill_tried = 0;
     memory->stale = 0;
     memory->brk_start = memory->brk = compartment->base + APP_CODE_END;
+    memory->map_low = compartment->base + APP_OFFSET;
     memory->map_high = compartment->base + APP_END;
 }
 

@@ -26,7 +26,7 @@ struct memory {
     uint64_t limit;
     uint64_t stale; /* bytes unmapped since the last sweep that hold EPC pages */
     uint64_t brk_start, brk;
-    uint64_t map_high; /* addresses are chosen below it: the end of the area, or the main stack's guard */
+    uint64_t map_low, map_high; /* addresses are chosen from these on, upwards and downwards: see address_layout.h */
 };
 
 struct compartment;

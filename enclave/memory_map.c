@@ -33,6 +33,8 @@ static uint64_t choose_address(const struct compartment *compartment, const stru
 
     uint64_t address = 0;
     if (near_code)
+        address = vma_gap_lowest(&memory->vmas, memory->map_low, code_end, size, alignment);
+    if (near_code && !address)
         address = vma_gap_lowest(&memory->vmas, low, code_end, size, alignment);
     if (!address)
         address = vma_gap_highest(&memory->vmas, code_end, memory->map_high, size, alignment);

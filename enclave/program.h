@@ -63,8 +63,6 @@ struct program_image {
     uint64_t start; /* first instruction: the interpreter's, if there is one */
 };
 
-#define STACK_SIZE 0x800000 /* RLIMIT_STACK's usual value */
-
 /* The program's arguments while its stack is being built. */
 struct program_arguments {
     uint64_t stack_low, stack_high;
@@ -76,6 +74,9 @@ struct program_arguments {
     uint32_t prefix_count; /* from scripts; in order */
     uint64_t prefix[2 * SCRIPT_DEPTH_MAX + 1];
 };
+
+/* What arguments and environment may take of a stack, as on Linux. */
+uint64_t stack_arguments_max(uint64_t stack_size);
 
 /* Copy a string onto the stack. Returns its address. */
 uint64_t stack_push_string(struct program_arguments *arguments, const char *string);

@@ -24,6 +24,8 @@ static const char *reason(long error)
         return "its arguments and environment are too large";
     case -EIO:
         return "its file cannot be read as far as its headers say: it is damaged, or was truncated just now";
+    case -ENODEV:
+        return "the CPU's random number generator fails (RDRAND): do not run anything here that needs secrets";
     case -ENOMEM:
         return "it does not fit the memory that its pool allows; raise the pool's `memory`";
     default:

@@ -11,6 +11,7 @@
 #include <linux/mman.h>
 #include <linux/prctl.h>
 
+#include "address_layout.h"
 #include "clock.h"
 #include "enter.h"
 #include "host.h"
@@ -19,10 +20,6 @@
 #include "string.h"
 #include "thread.h"
 
-/* Between the stack and what may be mapped below it, as Linux's stack_guard_gap. */
-#define STACK_GUARD_SIZE 0x100000
-/* Above the stack: so that running over its end does not reach the next compartment. */
-#define STACK_MARGIN 0x10000
 /* The deepest part of the stack that any program's start touches. */
 #define STACK_COMMIT_SIZE 0x8000
 
@@ -72,19 +69,27 @@ static void set_identity(struct compartment *compartment, const struct start_blo
 static void make_stack(struct compartment *compartment, const struct start_block *block, const char *outside,
                        struct program_arguments *arguments)
 {
-    uint64_t high = compartment->base + APP_END - STACK_MARGIN, low = high - STACK_SIZE;
+    struct memory *memory = &compartment->memory;
+    struct address_layout layout;
     uint64_t strings_size = block->block_size - sizeof *block;
-    long result = memory_map_anonymous(compartment, low, STACK_SIZE, PROT_READ | PROT_WRITE,
-                                       MAP_PRIVATE | MAP_STACK | MAP_FIXED, VMA_STACK);
+    long result = address_layout_choose(compartment, block->stack_limit, block->memory_limit, &layout);
+    if (result)
+        program_refuse("the program", NULL, result);
+    uint64_t low = layout.stack_low, high = layout.stack_high;
+    result = memory_map_anonymous(compartment, low, high - low, PROT_READ | PROT_WRITE,
+                                  MAP_PRIVATE | MAP_STACK | MAP_FIXED, VMA_STACK);
     if (result < 0)
         program_refuse("the program", NULL, result);
-    compartment->memory.map_high = low - STACK_GUARD_SIZE;
+    memory->map_low = layout.map_low;
+    memory->map_high = layout.map_high;
+    memory->brk_start = memory->brk = layout.brk_start;
     compartment->start_stack_low = low;
     compartment->start_stack_high = high;
-    if (strings_size > STACK_SIZE / 4)
+    if (strings_size > stack_arguments_max(high - low))
         program_refuse("the program", NULL, -E2BIG);
-    uint64_t commit = PAGE_ALIGN_UP(strings_size) + STACK_COMMIT_SIZE;
+    uint64_t commit = PAGE_ALIGN_UP(strings_size + layout.stack_offset) + STACK_COMMIT_SIZE;
     host_commit(high - commit - compartment->base, commit);
+    high -= layout.stack_offset;
 
     memset(arguments, 0, sizeof *arguments);
     arguments->stack_low = low;
@@ -261,7 +266,8 @@ _Noreturn void program_start(struct thread *self)
     set_process_name((const char *)arguments.path);
     program_close(&file);
     if (image.executable_stack)
-        memory_protect(compartment, arguments.stack_low, STACK_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
+        memory_protect(compartment, arguments.stack_low, compartment->start_stack_high - arguments.stack_low,
+                       PROT_READ | PROT_WRITE | PROT_EXEC);
 
     long stack = stack_build(compartment, &arguments, &image);
     if (stack < 0)

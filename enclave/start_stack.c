@@ -17,8 +17,17 @@
 #define RANDOM_SIZE 16
 /* What a signal frame needs besides the extended state: see AT_MINSIGSTKSZ in getauxval(3). */
 #define SIGNAL_FRAME_BASE_SIZE 1152
-/* Arguments may take a quarter of the stack, as on Linux. */
-#define ARGUMENTS_SIZE_MAX (STACK_SIZE / 4)
+/* Arguments may take a quarter of the stack, but always so much, and no more than three quarters of the usual one. */
+#define ARGUMENTS_SIZE_LOW 0x20000
+#define ARGUMENTS_SIZE_HIGH 0x600000
+
+uint64_t stack_arguments_max(uint64_t stack_size)
+{
+    uint64_t size = stack_size / 4;
+    if (size < ARGUMENTS_SIZE_LOW)
+        size = ARGUMENTS_SIZE_LOW;
+    return size < ARGUMENTS_SIZE_HIGH ? size : ARGUMENTS_SIZE_HIGH;
+}
 
 uint64_t stack_push_string(struct program_arguments *arguments, const char *string)
 {
@@ -87,10 +96,10 @@ long stack_build(const struct compartment *compartment, struct program_arguments
     uint64_t platform = stack_push_string(arguments, "x86_64");
     uint64_t random = (arguments->strings_low - RANDOM_SIZE) & ~15UL;
     if (random_bytes((void *)random, RANDOM_SIZE)) /* never from the host: it becomes the stack protector's canary */
-        return -EIO;
+        return -ENODEV;
 
     uint64_t words = 1 + argument_count + 1 + arguments->environment_count + 1 + 2 * AUX_COUNT;
-    if (arguments->stack_high - random + words * 8 > ARGUMENTS_SIZE_MAX)
+    if (arguments->stack_high - random + words * 8 > stack_arguments_max(arguments->stack_high - arguments->stack_low))
         return -E2BIG;
     uint64_t stack = (random - words * 8) & ~15UL;
 

@@ -3,6 +3,7 @@
 
 #include <asm/signal.h>
 #include <linux/mman.h>
+#include <linux/resource.h>
 
 #include "cpu_table.h"
 #include "log.h"
@@ -50,6 +51,17 @@ static uint64_t xsave_size(uint64_t xfrm)
     return size;
 }
 
+static uint64_t stack_limit(void)
+{
+    struct rlimit64 limit;
+    long result = syscall4(__NR_prlimit64, 0, RLIMIT_STACK, NULL, &limit);
+
+    if (result)
+        die("cannot read the limit of the stack's size: error %d; allow prlimit64 in the container's seccomp profile",
+            (int)-result);
+    return limit.rlim_cur;
+}
+
 static void fill(struct start_block *block, const struct signal_state *signals)
 {
     const struct lease_grant *grant = &mate.lease.grant;
@@ -66,6 +78,7 @@ static void fill(struct start_block *block, const struct signal_state *signals)
     block->hidden_fd_last = mate.hidden_fd_last;
     block->thread_count = grant->thread_count;
     block->memory_limit = grant->memory_limit;
+    block->stack_limit = stack_limit();
     block->hwcap = auxiliary->hwcap;
     block->hwcap2 = auxiliary->hwcap2;
     block->xfrm = grant->xfrm;

@@ -249,6 +249,7 @@ struct start_block {
     uint32_t hidden_fd_last; /* inclusive */
     uint32_t thread_count; /* slots the lease holds */
     uint64_t memory_limit; /* bytes the program may commit */
+    uint64_t stack_limit; /* RLIMIT_STACK */
     uint64_t hwcap, hwcap2; /* AT_HWCAP, AT_HWCAP2 */
     uint64_t xsave_size; /* bytes of XSAVE state for the enclave's XFRM */
     uint64_t xfrm;
