@@ -4,7 +4,7 @@
 #   docker run -d --privileged --pid=host -v /run/teemate:/run/teemate -v /etc/teemate:/etc/teemate teemate
 FROM debian:12-slim AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends binutils gcc libc6-dev make python3.11 python3.11-venv \
+    && apt-get install -y --no-install-recommends binutils gcc libc6-dev make musl-tools python3.11 python3.11-venv \
     && rm -rf /var/lib/apt/lists/*
 COPY . /opt/teemate
 WORKDIR /opt/teemate

@@ -183,15 +183,20 @@ def test_disabled_cri_is_pointed_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("manager", "shipped", "empty", "words"),
     [
-        ("docker", "docker-daemon.json", "", ["--runtime=/usr/bin/teemate-runtime", "--pool=dedicated"]),
+        ("docker", "docker-daemon.json", "", ["--runtime=/opt/teemate/.venv/bin/teemate-runtime", "--pool=dedicated"]),
         (
             "containerd",
             "containerd-config-1.6.toml",
             "version = 2\n",
-            ["--through=runtime", "--runtime=/usr/bin/teemate-runtime"],
+            ["--through=runtime", "--runtime=/opt/teemate/.venv/bin/teemate-runtime"],
         ),
-        ("containerd", "containerd-config-1.6-shim.toml", "version = 2\n", [f"--shim=/usr/bin/{SHIM.name}"]),
-        ("containerd", "containerd-config-2.toml", "version = 3\n", [f"--shim=/usr/bin/{SHIM.name}"]),
+        (
+            "containerd",
+            "containerd-config-1.6-shim.toml",
+            "version = 2\n",
+            [f"--shim=/opt/teemate/.venv/bin/{SHIM.name}"],
+        ),
+        ("containerd", "containerd-config-2.toml", "version = 3\n", [f"--shim=/opt/teemate/.venv/bin/{SHIM.name}"]),
     ],
 )
 def test_shipped_examples_are_what_this_command_writes(
