@@ -27,7 +27,16 @@ def settings_from_message(message: host_pb2.PoolSettings) -> dict[str, object]:
     """As they would stand in the configuration file; what is not set is left to its default."""
     settings: dict[str, object] = {
         key: getattr(message, key)
-        for key in ("trust_domain", "compartments", "threads", "memory", "heap_size", "maximum", "dedicated")
+        for key in (
+            "trust_domain",
+            "compartments",
+            "threads",
+            "memory",
+            "heap_size",
+            "maximum",
+            "processes",
+            "dedicated",
+        )
         if getattr(message, key)
     }
     if message.heap in _HEAP_NAMES:
@@ -53,6 +62,7 @@ def settings_message(config: PoolConfig) -> host_pb2.PoolSettings:
         heap_size=0 if config.heap is Heap.ON_DEMAND else config.heap_size,
         ready=config.ready,
         maximum=config.maximum,
+        processes=config.processes,
         dedicated=config.dedicated,
         debug_trace_syscalls=config.debug__trace_syscalls,
         debug_no_patch=config.debug__no_patch,

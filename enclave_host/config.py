@@ -18,6 +18,8 @@ from enclave_host.sgx import PAGE_SIZE
 
 COMPARTMENTS_MAX = ELRANGE_SIZE_MAX // COMPARTMENT_STRIDE - 1
 ENCLAVES_MAX = 1024
+PROCESSES_MAX = COMPARTMENTS_MAX * ENCLAVES_MAX
+_PROCESSES_LEAST = 4  # the default in a small pool: enough for a program that starts a few others
 APP_SIZE_MAX = APP_END - APP_OFFSET
 
 _SIZE_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -127,6 +129,7 @@ class PoolConfig:
     heap_size: int = 64 << 20
     ready: int = 1
     maximum: int = 4
+    processes: int = 16
     dedicated: bool = False
     debug__trace_syscalls: bool = False
     debug__no_patch: bool = False
@@ -158,6 +161,7 @@ _POOL_KEYS: _Converters = {
     "heap_size": _pages,
     "ready": _integer(minimum=0, maximum=ENCLAVES_MAX),
     "maximum": _integer(minimum=1, maximum=ENCLAVES_MAX),
+    "processes": _integer(minimum=1, maximum=PROCESSES_MAX),
     "dedicated": _boolean,
     "debug__trace_syscalls": _boolean,
     "debug__no_patch": _boolean,
@@ -220,6 +224,8 @@ def parse_pool(name: object, settings: object) -> PoolConfig:
         values = {"maximum": ENCLAVES_MAX} | values | {"compartments": 1, "ready": 0}
     if values.get("heap", Heap.ON_DEMAND) is not Heap.ON_DEMAND and "memory" not in given:
         values["memory"] = values.get("heap_size", PoolConfig.heap_size)
+    compartments = values.get("compartments", PoolConfig.compartments) * values.get("maximum", PoolConfig.maximum)
+    values.setdefault("processes", max(compartments // 2, _PROCESSES_LEAST))
     pool = PoolConfig(name=checked_name, **values)
     if pool.ready > pool.maximum:
         raise ConfigError(f"{prefix}.ready: {pool.ready} is more than {prefix}.maximum, {pool.maximum}")

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 
 from enclave_host.attach_protocol import (
@@ -43,6 +44,7 @@ class LeaseManager:
         self, *, pools: PoolRegistry, lender: Lender, recovery: Recovery, journal: Journal, events: EventLog
     ) -> None:
         self.leases: dict[int, Lease] = {}
+        self._children_coming: Counter[str] = Counter()  # by container: asked for, and not placed yet
         self._pools = pools
         self._lender = lender
         self._recovery = recovery
@@ -226,11 +228,17 @@ class LeaseManager:
             return
         try:
             pool = self._pools.get(parent.pool)
+            self._check_may_have_child(parent.container, pool)
         except HostError as error:
             failed(error)
             return
 
+        def not_placed(error: HostError) -> None:
+            self._child_came(parent.container)
+            failed(error)
+
         def placed(compartment: Compartment) -> None:
+            self._child_came(parent.container)
             self._grant(
                 compartment,
                 granted,
@@ -242,7 +250,23 @@ class LeaseManager:
                 parent_id=parent.id,
             )
 
-        pool.acquire(Waiter(placed, failed), near=parent.enclave)
+        self._children_coming[parent.container] += 1
+        pool.acquire(Waiter(placed, not_placed), near=parent.enclave)
+
+    def _check_may_have_child(self, container: str, pool: Pool) -> None:
+        held = sum(1 for lease in self.leases.values() if lease.pool == pool.name and lease.container == container)
+        if held + self._children_coming[container] < pool.config.processes:
+            return
+        raise HostError(
+            f"container `{container}` has {held} of the {pool.config.processes} processes that pool `{pool.name}` "
+            f"allows to one container: end some, or raise pools.{pool.name}.processes",
+            code=errno.EAGAIN,
+        )
+
+    def _child_came(self, container: str) -> None:
+        self._children_coming[container] -= 1
+        if not self._children_coming[container]:
+            del self._children_coming[container]
 
     def _attach_process(self, lease: Lease, process: Process) -> None:
         lease.process = process

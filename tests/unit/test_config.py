@@ -34,6 +34,7 @@ def test_pool_has_defaults() -> None:
     pool = parse_pool("web", None)
     assert pool == PoolConfig(name="web", trust_domain="web")
     assert (pool.compartments, pool.threads, pool.memory, pool.ready, pool.maximum) == (8, 16, 1 << 30, 1, 4)
+    assert pool.processes == 16
 
 
 def test_dedicated_pool_has_one_compartment_and_nothing_ready() -> None:
@@ -113,3 +114,16 @@ def test_example_documents_every_key() -> None:
         if key != "pools":
             assert f"# {key}: " in text, key
     assert text.count("Measurement: ") >= len(keys) - 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "processes"),
+    [
+        ({"compartments": 10, "maximum": 6}, 30),  # half of it
+        ({"compartments": 2, "maximum": 1}, 4),  # but not so few that nothing runs
+        ({"compartments": 10, "maximum": 6, "processes": 1}, 1),
+        ({"dedicated": True, "maximum": 100}, 50),
+    ],
+)
+def test_one_container_does_not_get_a_whole_pool(settings: dict[str, object], processes: int) -> None:
+    assert parse_pool("a", settings).processes == processes

@@ -7,9 +7,10 @@ import mmap
 import os
 import socket
 import subprocess
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def host(tmp_path: Path) -> Iterator[RunningDaemon]:
         "crash": {"compartments": 2, "threads": 1, "maximum": 1},
         "refuse": {"compartments": 2, "threads": 1, "maximum": 1},
         "own": {"dedicated": True, "threads": 2, "maximum": 2},
+        "shared": {"compartments": 6, "threads": 1, "maximum": 1, "processes": 3},
     }
     with RunningDaemon(tmp_path, pools) as running:
         for name in ("small", "crash", "refuse"):
@@ -228,7 +230,7 @@ def raw_request(host: RunningDaemon, request: AttachRequest) -> socket.socket:
 @pytest.mark.parametrize(
     ("request_", "code", "text"),
     [
-        (ask(pool="none"), errno.ENOENT, "no pool `none` (there are: crash, own, refuse, small)"),
+        (ask(pool="none"), errno.ENOENT, "no pool `none` (there are: crash, own, refuse, shared, small)"),
         (ask(threads=3), errno.EINVAL, "raise pools.small.threads"),
         (ask(memory=1 << 30), errno.EINVAL, "raise pools.small.memory"),
     ],
@@ -320,6 +322,64 @@ def ask_for_child(channel: socket.socket, *, own_socket: bool) -> tuple[int, lis
     message = Message.unpack(packet)
     assert (message.type, message.status) == (AttachType.CHILD, 0)
     return AttachGranted.unpack(message.body).lease_id, descriptors
+
+
+# A process of a container: asks for a lease of its own and says what it got, once for each line on its standard input.
+CHILD = """
+import socket, sys
+from enclave_host.attach_protocol import *
+channel = socket.socket(fileno=int(sys.argv[1]))
+for line in sys.stdin:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    send_packet(channel, Message(AttachType.CHILD).pack(), [theirs.fileno()])
+    theirs.close()
+    packet, descriptors, _ = receive_packet(ours)
+    message = Message.unpack(packet)
+    print(message.status, "" if not message.status else message.body.rstrip(b"\\0").decode(), flush=True)
+    close_all(descriptors)
+"""
+
+
+@contextmanager
+def child_process(channel: int) -> Iterator[Callable[[], tuple[int, str]]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(channel)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[channel], text=True,
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+
+    def ask_daemon() -> tuple[int, str]:
+        stdin.write("\n")
+        stdin.flush()
+        status, _, text = stdout.readline().rstrip("\n").partition(" ")
+        return int(status), text
+
+    with process:
+        yield ask_daemon
+        stdin.close()
+
+
+def test_one_container_does_not_take_all_of_a_pool(host: RunningDaemon) -> None:
+    wait_for_states(host, "shared", ["free"] * 6)
+    with sleeper() as process, AttachClient(host.run_directory) as client, ExitStack() as stack:
+        grant = client.request(ask("shared"))
+        client.bind(grant.lease_id, process_id=process.pid)
+        children = [stack.enter_context(child_process(grant.descriptors[-1])) for _ in range(3)]
+        assert children[0]() == children[1]() == (0, "")
+        status, text = children[2]()
+        assert status == -errno.EAGAIN
+        assert "container `ns/one` has 3 of the 3 processes" in text and "raise pools.shared.processes" in text
+        assert children[0]() == (0, "")  # who has one already still gets it
+        with AttachClient(host.run_directory) as other:
+            other.request(ask("shared")).close()  # the operator's exec
+            other.request(ask("shared", container="ns/two")).close()
+        host.wait_until(lambda daemon: len(daemon.leases.leases) == 3)
+        host.call(lambda daemon: daemon.leases.end(next(le for le in daemon.leases.leases.values() if le.parent_id)))
+        assert children[2]()[0] == 0
+        assert not host.call(lambda daemon: daemon.leases._children_coming)
+        grant.close()
+    host.wait_until(lambda daemon: not daemon.leases.leases)
 
 
 def test_nonsense_on_a_lease_channel_closes_it_and_nothing_else(host: RunningDaemon) -> None:
