@@ -33,6 +33,7 @@ protos: $(VENV)/.installed ## generate the gRPC stubs
 build: $(VENV)/.installed enclave mate protos ## build everything; programs appear in .venv/bin
 	$(MAKE) -C teemate_runtime VENV=$(VENV)
 	$(MAKE) -C zygote/front VENV=$(VENV)
+	$(MAKE) -C zygote/template VENV=$(VENV)
 
 .PHONY: programs
 programs: ## build the test programs

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,8 @@ class Service:
     def detach(self) -> None:
         serve.detach(self.invocation)
 
-    def serve(self) -> None:
-        serve.serve(self.invocation, self.address, self.listener)
+    def serve(self, *, at_rest: Callable[[], None] = lambda: None) -> None:
+        serve.serve(self.invocation, self.address, self.listener, at_rest=at_rest)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -32,7 +33,9 @@ def become_subreaper() -> None:
 class Reaper:
     """Collects exits by SIGCHLD and hands each to whoever waits for that pid, early or late."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stirred: Callable[[], None] = lambda: None) -> None:
+        """`stirred` is called for each exit."""
+        self._stirred = stirred
         self._waiting: dict[int, asyncio.Future[Exit]] = {}
         self._unclaimed: OrderedDict[int, Exit] = OrderedDict()
 
@@ -61,6 +64,7 @@ class Reaper:
                 return
             if pid == 0:
                 return
+            self._stirred()
             code = os.waitstatus_to_exitcode(status)
             self._deliver(Exit(pid=pid, status=code if code >= 0 else 128 - code, time_ns=time.time_ns()))
 

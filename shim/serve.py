@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from shim import bundle, reaper
@@ -16,6 +17,7 @@ from shim.address import Address, group_of, listen
 from shim.events import Publisher
 from shim.invocation import Invocation
 from shim.reaper import Reaper
+from shim.rest import Rest
 from shim.service import TaskService
 from shim.ttrpc.server import Server
 
@@ -65,8 +67,11 @@ def _prefer_for_oom() -> None:
         own.write_text(str(min(int(own.read_text()) + 1, 1000)))
 
 
-def serve(invocation: Invocation, address: Address, listener: socket.socket) -> None:
-    """Serve until containerd says Shutdown and no container is left. Removes the socket."""
+def serve(invocation: Invocation, address: Address, listener: socket.socket, *, at_rest: Callable[[], None]) -> None:
+    """Serve until containerd says Shutdown and no container is left. Removes the socket.
+
+    `at_rest` is called whenever there has been nothing to do for a while.
+    """
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.DEBUG if invocation.debug else logging.WARNING,
@@ -78,22 +83,25 @@ def serve(invocation: Invocation, address: Address, listener: socket.socket) -> 
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
-        asyncio.run(_serve(invocation, listener))
+        asyncio.run(_serve(invocation, listener, at_rest))
     finally:
         address.path.unlink(missing_ok=True)
 
 
-async def _serve(invocation: Invocation, listener: socket.socket) -> None:
+async def _serve(invocation: Invocation, listener: socket.socket, at_rest: Callable[[], None]) -> None:
     stop = asyncio.Event()
+    rest = Rest(at_rest)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    children = Reaper()
+    children = Reaper(stirred=rest.stir)
     children.start()
     publisher = Publisher(address=invocation.ttrpc_address, namespace=invocation.namespace)
     service = TaskService(namespace=invocation.namespace, reaper=children, publisher=publisher, on_shutdown=stop.set)
-    server = Server(service.services())
+    server = Server(service.services(), stirred=rest.stir)
     await server.start(listener)
+    rest.stir()
     await stop.wait()
+    rest.close()
     await publisher.drain(timeout=EVENTS_DRAIN_TIMEOUT)
     await server.close()

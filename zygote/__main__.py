@@ -13,13 +13,15 @@ from zygote.resident import Program, serve
 
 def _program(name: str) -> Program:
     if name == "shim":
-        from zygote import rehearsal, shim_call
+        from zygote import rehearsal
+        from zygote.shim_call import ShimCall
 
         rehearsal.rehearse()
-        return Program(PROGRAMS[name], shim_call.answer, lambda: rehearsal.rehearse(1))
+        call = ShimCall()
+        return Program(PROGRAMS[name], call.answer, call.get_ready, call.prepare)
     from zygote import runtime_call
 
-    return Program(PROGRAMS[name], runtime_call.answer, lambda: None)
+    return Program(PROGRAMS[name], runtime_call.answer, lambda: None, lambda serve_next: None)
 
 
 if __name__ == "__main__":

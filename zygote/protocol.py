@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 MAGIC = 0x475A4D54
 VERSION = 1
@@ -59,6 +60,26 @@ def receive_call(connection: socket.socket) -> Call:
         environment={name: value for name, equals, value in pairs if name and equals},
         arguments=[os.fsdecode(string) for string in strings[1 + variables : -1]],
     )
+
+
+def send_call(
+    connection: socket.socket, program: int, *, directory: Path, environment: dict[str, str], arguments: list[str]
+) -> None:
+    """CALL, as a front sends it. Raises OSError."""
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    strings = b"".join(os.fsencode(word) + b"\0" for word in (str(directory), *variables, *arguments))
+    connection.send(_CALL.pack(MAGIC, VERSION, CALL, program, 0o022, len(variables), len(arguments)) + strings)
+
+
+def finish_call(connection: socket.socket, streams: list[int]) -> int:
+    """Pass the streams to who has taken the call, and wait; the status. Raises ProtocolError, OSError."""
+    if connection.recv(_NUMBER.size) != _HEAD.pack(MAGIC, VERSION, TAKEN):
+        raise ProtocolError("the call was not taken")
+    socket.send_fds(connection, [_HEAD.pack(MAGIC, VERSION, STREAMS)], streams)
+    data = connection.recv(_NUMBER.size)
+    if data[: _HEAD.size] != _HEAD.pack(MAGIC, VERSION, DONE) or len(data) != _NUMBER.size:
+        raise ProtocolError("no status after a call")
+    return int(_NUMBER.unpack(data)[3])
 
 
 def receive_streams(connection: socket.socket) -> tuple[int, ...]:

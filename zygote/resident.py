@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from zygote import caller as callers
 from zygote.protocol import COLD, TAKEN, Call, receive_call, receive_streams, send_plain
@@ -28,6 +28,12 @@ IDLE_MILLISECONDS = 20
 _TAKEN_NOTE = b"t"
 
 
+class ServeNext(Protocol):
+    """Has one call taken by a child. False if something `watched` became readable before."""
+
+    def __call__(self, listener: socket.socket, *watched: socket.socket) -> bool: ...
+
+
 class Program(NamedTuple):
     """What a zygote's children do."""
 
@@ -36,27 +42,36 @@ class Program(NamedTuple):
     answer: Callable[[Call, socket.socket, int], None]
     # What a child does while it waits for its call.
     get_ready: Callable[[], None]
+    # What the zygote does last before it serves; the function it is given has one call taken.
+    prepare: Callable[[ServeNext], None]
 
 
 def serve(path: Path, program: Program) -> None:
     """Answer calls until standard input, whose other end the host daemon holds, comes to its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _set_name(b"teemate-zygote")
+    set_name(b"teemate-zygote")
     callers.own_world()
-    listener = _listen(path)
     gc.collect()
     gc.freeze()  # the collector must not write to pages that the children share
     gc.disable()
-    while True:
-        with _fork_spare(listener, program) as spare:
-            ready = _wait(spare.fileno(), sys.stdin.fileno())
-            if sys.stdin.fileno() in ready:
-                return
-            if spare.recv(1) != _TAKEN_NOTE:
-                time.sleep(RETRY_SECONDS)  # it has died without a call: something is wrong, and may pass
-        # Forking now would hold up what has just been started; but the next caller must not wait for it.
-        _wait(listener.fileno(), sys.stdin.fileno(), milliseconds=IDLE_MILLISECONDS)
+    program.prepare(lambda listener, *watched: _serve_next(listener, program, *watched))
+    listener = listen(path)
+    while _serve_next(listener, program):
+        pass
+
+
+def _serve_next(listener: socket.socket, program: Program, *watched: socket.socket) -> bool:
+    """Have one call taken by a child. False: standard input has come to its end, or something `watched` is readable."""
+    with _fork_spare(listener, program) as spare:
+        ready = _wait(spare.fileno(), sys.stdin.fileno(), *(each.fileno() for each in watched))
+        if spare.fileno() not in ready:
+            return False
+        if spare.recv(1) != _TAKEN_NOTE:
+            time.sleep(RETRY_SECONDS)  # it has died without a call: something is wrong, and may pass
+    # Forking now would hold up what has just been started; but the next caller must not wait for it.
+    _wait(listener.fileno(), sys.stdin.fileno(), milliseconds=IDLE_MILLISECONDS)
+    return True
 
 
 def _fork_spare(listener: socket.socket, program: Program) -> socket.socket:
@@ -81,7 +96,7 @@ def _fork_spare(listener: socket.socket, program: Program) -> socket.socket:
 def _be_spare(listener: socket.socket, keeper: socket.socket, program: Program) -> None:
     status = 1
     try:
-        _set_name(b"teemate-spare")
+        set_name(b"teemate-spare")
         if not _wait(listener.fileno(), milliseconds=0):
             program.get_ready()
         connection, caller = _accept(listener, keeper)
@@ -107,7 +122,7 @@ def _accept(listener: socket.socket, keeper: socket.socket) -> tuple[socket.sock
     keeper.send(_TAKEN_NOTE, socket.MSG_NOSIGNAL)
     keeper.close()
     listener.close()
-    _set_name(b"teemate-call")
+    set_name(b"teemate-call")
     return connection, caller
 
 
@@ -120,11 +135,11 @@ def _wait(*descriptors: int, milliseconds: int | None = None) -> list[int]:
     return [descriptor for descriptor, _ in poller.poll(milliseconds)]
 
 
-def _set_name(name: bytes) -> None:
+def set_name(name: bytes) -> None:
     _libc.prctl(_PR_SET_NAME, name, 0, 0, 0)
 
 
-def _listen(path: Path) -> socket.socket:
+def listen(path: Path) -> socket.socket:
     """It appears under its name when it listens: nobody who finds it is refused."""
     hidden = path.with_suffix(".new")
     hidden.unlink(missing_ok=True)

@@ -3,31 +3,62 @@
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 from shim import action
 from zygote import caller as callers
+from zygote import model, rehearsal
+from zygote.memory import MemoryTemplate, TemplateError
 from zygote.protocol import Call, send_done
+from zygote.resident import ServeNext, listen, set_name
 
 # Of the caller's environment only this is the shim's business.
 _KEPT = ("PATH", "TEEMATE_HOST", "TEEMATE_RUNTIME_CONFIG", "TTRPC_ADDRESS", "GRPC_ADDRESS")
 
 
-def answer(call: Call, connection: socket.socket, caller: int) -> None:
-    """Do what was asked for, and if that is `start`, serve for as long as there are containers."""
-    for name in os.environ.keys() - set(_KEPT):
-        del os.environ[name]
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    outcome = action.perform(call.arguments, environment=os.environ, directory=Path(call.directory))
-    if outcome.errors:
-        os.write(2, outcome.errors.encode())
-    if outcome.output:
-        os.write(1, outcome.output)
-    if outcome.service is not None:
-        callers.adopt_limits(caller)
-        callers.adopt_cgroup(caller)
-        outcome.service.detach()
-    send_done(connection, outcome.status)
-    connection.close()
-    if outcome.service is not None:
-        outcome.service.serve()
+class ShimCall:
+    """What the zygote's children have in common: the memory template."""
+
+    def __init__(self) -> None:
+        self._memory: MemoryTemplate | None = None
+
+    def prepare(self, serve_next: ServeNext) -> None:
+        """Before the first call, in the zygote."""
+        try:
+            self._memory = MemoryTemplate()
+            model.make_template(self._memory, listen, serve_next)
+        except (TemplateError, OSError) as error:
+            print(f"teemate-zygote: shims will share less memory: {error}", file=sys.stderr)
+
+    def get_ready(self) -> None:
+        """In a child that has to wait for its call."""
+        rehearsal.rehearse(1)
+        if self._memory is not None:
+            self._memory.wait()
+
+    def answer(self, call: Call, connection: socket.socket, caller: int) -> None:
+        """Do what was asked for, and if that is `start`, serve for as long as there are containers."""
+        for name in os.environ.keys() - set(_KEPT):
+            del os.environ[name]
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        outcome = action.perform(call.arguments, environment=os.environ, directory=Path(call.directory))
+        if outcome.errors:
+            os.write(2, outcome.errors.encode())
+        if outcome.output:
+            os.write(1, outcome.output)
+        if outcome.service is not None:
+            callers.adopt_limits(caller)
+            callers.adopt_cgroup(caller)
+            outcome.service.detach()
+        send_done(connection, outcome.status)
+        connection.close()
+        if outcome.service is None:
+            return
+        if self._memory is None:
+            outcome.service.serve()
+            return
+        if self._memory.in_model:
+            self._memory.be_model()
+            set_name(b"teemate-model")
+        outcome.service.serve(at_rest=self._memory.settle)

@@ -41,8 +41,10 @@ def peer_is_same_user(connection: socket.socket) -> bool:
 class Server:
     """Serves on a listening unix socket until closed."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, stirred: Callable[[], None] = lambda: None) -> None:
+        """`stirred` is called for each call, at its beginning and at its end."""
         self._services = services
+        self._stirred = stirred
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
 
@@ -61,7 +63,7 @@ class Server:
             log.warning("refused a connection from another user")
             writer.close()
             return
-        connection = _Connection(self._services, reader, writer)
+        connection = _Connection(self._services, reader, writer, self._stirred)
         self._connections.add(connection)
         try:
             await connection.serve()
@@ -70,8 +72,15 @@ class Server:
 
 
 class _Connection:
-    def __init__(self, services: Services, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        services: Services,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        stirred: Callable[[], None],
+    ) -> None:
         self._services = services
+        self._stirred = stirred
         self._reader = reader
         self._writer = writer
         self._calls: dict[int, asyncio.Task[None]] = {}
@@ -97,6 +106,7 @@ class _Connection:
         if frame.stream % 2 == 0 or frame.stream <= self._last_stream:
             raise FrameError(f"stream id {frame.stream} is not odd and rising")
         self._last_stream = frame.stream
+        self._stirred()
         if len(self._calls) >= CALLS_PER_CONNECTION_MAX:
             raise FrameError(f"more than {CALLS_PER_CONNECTION_MAX} calls under way")
         task = asyncio.create_task(self._call(frame))
@@ -119,6 +129,7 @@ class _Connection:
             response.Clear()
             response.status.code, response.status.message = Code.RESOURCE_EXHAUSTED, "the answer exceeds 4 MiB"
             data = response.SerializeToString()
+        self._stirred()
         if not self._writer.is_closing():
             self._writer.write(pack_frame(frame.stream, FrameType.RESPONSE, data))
 
