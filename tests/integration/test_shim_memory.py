@@ -18,11 +18,11 @@ def private_kilobytes(pid: int) -> int:
 
 
 def comes_to_rest(shim: int) -> bool:
-    return wait_until(lambda: private_kilobytes(shim) <= PRIVATE_KILOBYTES_MAX, seconds=30)
+    return wait_until(lambda: private_kilobytes(shim) <= PRIVATE_KILOBYTES_MAX)
 
 
 def test_a_shim_at_rest_shares_its_memory(tidy: Stack) -> None:
-    assert wait_until((tidy.hostd.run_directory / "zygote-shim.sock").exists, seconds=60)
+    assert wait_until((tidy.hostd.run_directory / "zygote-shim.sock").exists)
     before = tasks_of.shims(tidy)
     image = tidy.ctr_image("busybox")
     for name in ("first", "second"):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.paths import PYTHON
+from tests.harness.patience import PATIENCE
 from tests.harness.process import all_processes, wait_until
 from tests.harness.zygote import Zygote
 
@@ -69,7 +70,7 @@ drivers, driver = socket.socketpair()
 
 def run(scenario: str) -> str:
     text = PRELUDE + textwrap.dedent(scenario)
-    done = subprocess.run([PYTHON, "-I", "-c", text], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([PYTHON, "-I", "-c", text], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -203,5 +204,5 @@ def test_a_zygote_removes_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         def children() -> set[str]:
             return {info.name for info in all_processes().values() if info.parent == zygote.process.pid}
 
-        assert wait_until(lambda: children() == {"teemate-spare"}, seconds=30), children()
-        assert wait_until(lambda: not any(temporary.iterdir()), seconds=30), list(temporary.iterdir())
+        assert wait_until(lambda: children() == {"teemate-spare"}), children()
+        assert wait_until(lambda: not any(temporary.iterdir())), list(temporary.iterdir())
