@@ -57,7 +57,7 @@ long enclave_debug_write(struct teemate_enclave *enclave, const void __user *arg
 
 	if (mutex_lock_killable(&enclave->build_lock))
 		return -EINTR;
-	if (READ_ONCE(enclave->last_lease_id))
+	if (enclave->last_lease_id)
 		ret = -EBUSY;
 	for (done = 0; !ret && done < write.length; done += chunk) {
 		u64 in_page = (write.offset + done) & ~PAGE_MASK;

@@ -52,7 +52,7 @@ static void enclave_free(struct kref *ref)
 	if (enclave->backing)
 		fput(enclave->backing);
 	events_destroy(&enclave->events);
-	kfree(enclave->segments);
+	kvfree(enclave->segments);
 	kvfree(enclave->tcs);
 	kfree(enclave);
 }
@@ -138,9 +138,11 @@ int enclave_add_segment(struct teemate_enclave *enclave, const struct enclave_se
 
 		if (capacity > SEGMENTS_MAX)
 			return -ENOSPC;
-		more = krealloc_array(enclave->segments, capacity, sizeof(*more), GFP_KERNEL_ACCOUNT);
+		more = kvmalloc_array(capacity, sizeof(*more), GFP_KERNEL_ACCOUNT);
 		if (!more)
 			return -ENOMEM;
+		memcpy(more, enclave->segments, enclave->segment_count * sizeof(*more));
+		kvfree(enclave->segments);
 		enclave->segments = more;
 		enclave->segment_capacity = capacity;
 	}
@@ -174,7 +176,8 @@ int enclave_index_segments(struct teemate_enclave *enclave)
 	if (!count)
 		return 0;
 
-	enclave->tcs = kvcalloc(count, sizeof(*enclave->tcs), GFP_KERNEL_ACCOUNT);
+	/* On hardware the count is the driver's and may be anything: too much is an error, not worth a warning */
+	enclave->tcs = kvcalloc(count, sizeof(*enclave->tcs), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!enclave->tcs)
 		return -ENOMEM;
 	for (i = 0; i < enclave->segment_count; i++) {

@@ -56,6 +56,7 @@ struct enclave_tcs {
 struct teemate_enclave {
 	struct kref ref;
 	struct mutex build_lock; /* construction */
+	u64 last_lease_id; /* under build_lock */
 
 	/* Under build_lock until the state is INITIALIZED, then constant */
 	enum enclave_state state; /* written with release, read with acquire outside build_lock */
@@ -91,7 +92,6 @@ struct teemate_enclave {
 	struct rb_root_cached ranges; /* of all leases in the list */
 	unsigned int controllers; /* open enclave descriptors */
 	bool dead; /* the last controller has gone, and its leases with it */
-	u64 last_lease_id;
 
 	struct event_queue events;
 };

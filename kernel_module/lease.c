@@ -124,9 +124,10 @@ static u64 next_lease_id(struct teemate_enclave *enclave)
 {
 	u64 id;
 
-	mutex_lock(&enclave->lock);
+	/* Waits for an enclave_debug_write() that found no lease: what it writes is there before the lease is */
+	mutex_lock(&enclave->build_lock);
 	id = ++enclave->last_lease_id;
-	mutex_unlock(&enclave->lock);
+	mutex_unlock(&enclave->build_lock);
 	return id;
 }
 
@@ -193,13 +194,27 @@ static struct file *lease_get_file(struct teemate_enclave *enclave, u64 id)
 	mutex_lock(&enclave->lock);
 	list_for_each_entry(lease, &enclave->leases, link) {
 		if (lease->id == id) {
-			/* Its release has to take the lock to get off the list, so the file is still there */
-			file = get_file_if_used(lease->file) ? lease->file : NULL;
+			/* Its release takes the lock before the file goes away */
+			if (lease->file && get_file_if_used(lease->file))
+				file = lease->file;
 			break;
 		}
 	}
 	mutex_unlock(&enclave->lock);
 	return file;
+}
+
+/**
+ * lease_forget_file() - The file of a lease goes away.
+ * @lease: whose file is being released
+ *
+ * The lease may still be on the enclave's list, if another task ends it just now.
+ */
+void lease_forget_file(struct enclave_lease *lease)
+{
+	mutex_lock(&lease->enclave->lock);
+	lease->file = NULL;
+	mutex_unlock(&lease->enclave->lock);
 }
 
 /**
@@ -242,12 +257,23 @@ put_fd:
 	return ret;
 }
 
-/* Give the pages of private ranges back, unless their content is to be kept. Nothing maps them any more. */
+/*
+ * Give back the pages that only this lease could map, those of private ranges and TCSs, unless their content is
+ * to be kept. Nothing maps them any more.
+ */
 static unsigned long lease_erase(struct enclave_lease *lease)
 {
 	struct teemate_enclave *enclave = lease->enclave;
 	unsigned long erased = 0;
 	unsigned int i;
+
+	/* Those in ranges that are not kept are found twice, but erased once */
+	for (i = 0; i < lease->tcs_count; i++) {
+		const struct lease_range *range = lease_range_at(lease, lease->tcs[i]->page);
+
+		if (!range || !(range->flags & TEEMATE_RANGE_KEEP))
+			erased += epc_free_all(enclave, &enclave->live, lease->tcs[i]->page, lease->tcs[i]->page);
+	}
 
 	for (i = 0; i < lease->range_count; i++) {
 		struct lease_range *range = &lease->ranges[i];

@@ -36,7 +36,7 @@ enum lease_state {
 struct enclave_lease {
 	struct kref ref; /* of the file, and of who ends the lease */
 	struct teemate_enclave *enclave;
-	struct file *file; /* no reference; valid while in enclave.leases */
+	struct file *file; /* no reference; NULL once it is being released; under enclave.lock */
 	struct inode *inode; /* of the file; its mapping finds every VMA */
 	struct list_head link; /* in enclave.leases while live; under enclave.lock */
 
@@ -64,6 +64,7 @@ bool lease_end(struct enclave_lease *lease, u32 event_flags);
 void lease_end_all(struct teemate_enclave *enclave);
 struct enclave_lease *lease_find(struct teemate_enclave *enclave, u64 id);
 void lease_put(struct enclave_lease *lease);
+void lease_forget_file(struct enclave_lease *lease);
 long lease_duplicate(struct teemate_enclave *enclave, void __user *arg, size_t size);
 long lease_revoke(struct teemate_enclave *enclave, const void __user *arg, size_t size);
 
@@ -85,6 +86,8 @@ void teemate_unpin_fs(void);
 int lease_mmap(struct file *file, struct vm_area_struct *vma);
 unsigned long lease_get_unmapped_area(struct file *file, unsigned long address, unsigned long length,
 				      unsigned long page_offset, unsigned long flags);
+
+/* lease_trim.c */
 long lease_trim(struct enclave_lease *lease, loff_t offset, loff_t length);
 
 #endif

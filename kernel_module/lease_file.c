@@ -56,6 +56,7 @@ static int lease_release(struct inode *inode, struct file *file)
 	struct enclave_lease *lease = file->private_data;
 
 	lease_end(lease, 0);
+	lease_forget_file(lease);
 	lease_put(lease);
 	return 0;
 }

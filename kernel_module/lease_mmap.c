@@ -34,7 +34,8 @@ static struct page *unwritable_page(const struct teemate_enclave *enclave, const
 
 /*
  * Make a page to be written to: a copy of what was added, or zeros. Allocates, reclaims, and may wait for the
- * container's own memory limit, so no lock is held: a revoke does not have to wait for a hostile holder.
+ * container's own memory limit, so no lock is held: a revoke does not have to wait for a hostile holder. (Only
+ * page tables, one for 512 pages, are allocated under lease.lock: vmf_insert_pfn() does that.)
  */
 static struct page *new_live_page(struct enclave_lease *lease, const struct enclave_segment *segment,
 				  unsigned long number, bool private, vm_fault_t *fault)
@@ -56,6 +57,8 @@ static struct page *new_live_page(struct enclave_lease *lease, const struct encl
 	}
 	if (initial && !xa_is_value(initial))
 		copy_highpage(page, initial);
+	/* Says which lease's page_count it is in; a page that is kept outlives it, and ids are not used again */
+	set_page_private(page, private ? lease->id : 0);
 	return page;
 
 free:
@@ -259,58 +262,4 @@ unsigned long lease_get_unmapped_area(struct file *file, unsigned long address, 
 	if (!(flags & MAP_FIXED) || address != lease->enclave->base + ((u64)page_offset << PAGE_SHIFT))
 		return -EINVAL;
 	return address;
-}
-
-/* Only pages of private ranges can be given back, and none that was added with content: it would come back. */
-static int check_trim(const struct enclave_lease *lease, unsigned long first, unsigned long last)
-{
-	unsigned long page = first;
-	void *entry;
-
-	xa_for_each_range(&lease->enclave->initial, page, entry, first, last)
-		if (!xa_is_value(entry))
-			return -EINVAL;
-	page = first;
-	while (page <= last) {
-		const struct lease_range *range = lease_range_at(lease, page);
-
-		if (!range || !(range->flags & TEEMATE_RANGE_PRIVATE))
-			return -EACCES;
-		page = range->node.last + 1;
-	}
-	return 0;
-}
-
-/**
- * lease_trim() - Give pages back: they read as zero when touched again.
- * @lease: any
- * @offset: from the enclave's base
- * @length: in bytes
- *
- * Return: 0 or -errno.
- */
-long lease_trim(struct enclave_lease *lease, loff_t offset, loff_t length)
-{
-	struct teemate_enclave *enclave = lease->enclave;
-	unsigned long first = offset >> PAGE_SHIFT;
-	unsigned long last = (offset + length - 1) >> PAGE_SHIFT;
-	long ret;
-
-	if (!enclave_is_emulated(enclave))
-		return -EOPNOTSUPP;
-	if ((offset | length) & ~PAGE_MASK)
-		return -EINVAL;
-	ret = check_trim(lease, first, last);
-	if (ret)
-		return ret;
-
-	down_write(&lease->lock);
-	if (lease->state == LEASE_LIVE) {
-		unmap_mapping_range(lease->inode->i_mapping, offset, length, 1);
-		atomic_long_sub(epc_free_all(enclave, &enclave->live, first, last), &lease->page_count);
-	} else {
-		ret = -EKEYREVOKED;
-	}
-	up_write(&lease->lock);
-	return ret;
 }

@@ -34,6 +34,7 @@ PHASES = (
     ("end", "/t/vmtest end"),
     ("isolation", "/t/vmtest isolation"),
     ("accounting", "/t/vmtest accounting"),
+    ("races", "/t/vmtest races"),
     ("fuzz-1", "/t/vmtest fuzz 10000 1"),
     ("fuzz-2", "/t/vmtest fuzz 10000 2"),
     ("stress", "/t/vmtest stress 150"),

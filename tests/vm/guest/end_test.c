@@ -131,6 +131,59 @@ static void test_keep(int enclave)
     }
 }
 
+/* What an earlier lease parked is not counted against a later one's limit, nor in its favour when it is trimmed */
+static void test_keep_and_trim(int enclave)
+{
+    struct range_spec kept[] = {{GROW_FIRST, 8, PRIVATE | TEEMATE_RANGE_GROW | TEEMATE_RANGE_KEEP, RW}, {0}};
+    struct teemate_lease options = {.page_limit = 4};
+    struct teemate_lease_info info = {0};
+    struct container container = container_start(lease(enclave, kept, NULL, &options), NULL);
+    struct teemate_event event;
+    int fd;
+
+    check(!container_map(&container, GROW_FIRST, 8, RW) && container_touch(&container, GROW_FIRST, 8) == 4, "fill");
+    container_kill(&container);
+    check(!next_event(enclave, &event, 5000) && event.count == 0, "parked");
+
+    kept[0].flags &= ~(uint32_t)TEEMATE_RANGE_KEEP;
+    options = (struct teemate_lease){.page_limit = 2};
+    fd = lease(enclave, kept, NULL, &options);
+    check(!map(fd, GROW_FIRST, 8, RW) && !poke(AT(GROW_FIRST), 1) && !poke(AT(GROW_FIRST + 4), 1), "use one, add one");
+    check(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(GROW_FIRST * PAGE), 5 * PAGE) == 0 &&
+              !ioctl(fd, TEEMATE_IOC_LEASE_INFO, &info) && info.pages == 0,
+          "after trimming both kinds the lease has none (%lld)", (long long)info.pages);
+    check(!poke(AT(GROW_FIRST), 1) && !poke(AT(GROW_FIRST + 1), 1) && poke(AT(GROW_FIRST + 2), 1) == SIGBUS,
+          "its limit is what it was");
+    munmap((void *)BASE, ENCLAVE_PAGES * PAGE);
+    close(fd);
+    check(!next_event(enclave, &event, 5000) && event.count == 2, "its end");
+}
+
+/* A TCS says where the next thread will run: it must not be the last holder who says it */
+static void test_tcs_alone(int enclave)
+{
+    struct range_spec kept[] = {{8, 8, PRIVATE | TEEMATE_RANGE_KEEP, RW}, {0}};
+    struct range_spec erased[] = {{8, 8, PRIVATE, RW}, {0}};
+    const struct {
+        struct range_spec *ranges;
+        uint64_t found, erased;
+    } leases[] = {{NULL, 0, 1}, {kept, 0, 0}, {NULL, 1, 1}, {kept, 0, 0}, {erased, 1, 1}, {NULL, 0, 1}};
+    const uint64_t ninth[] = {9, 0};
+    struct teemate_event event;
+    unsigned int i;
+
+    for (i = 0; i < sizeof(leases) / sizeof(*leases); i++) {
+        struct container container = container_start(lease(enclave, leases[i].ranges, ninth, NULL), NULL);
+
+        check(!container_map(&container, 9, 1, RW) && !container_peek(&container, 9) &&
+                  container.value == leases[i].found && !container_poke(&container, 9, 1),
+              "holder %u of a TCS finds %s", i, leases[i].found ? "what was parked" : "it as it was added");
+        container_kill(&container);
+        check(!next_event(enclave, &event, 5000) && event.count == leases[i].erased, "its end (%llu pages erased)",
+              (unsigned long long)event.count);
+    }
+}
+
 static void test_single_mm(int enclave)
 {
     struct teemate_lease options = {.flags = TEEMATE_LEASE_SINGLE_MM};
@@ -210,6 +263,8 @@ int end_test(void)
     test_kill(enclave);
     test_revoke(enclave);
     test_keep(enclave);
+    test_keep_and_trim(enclave);
+    test_tcs_alone(enclave);
     test_single_mm(enclave);
     test_overflow(enclave);
     close(enclave);

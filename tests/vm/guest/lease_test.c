@@ -106,7 +106,8 @@ static void test_mapping(int enclave)
 
 static void test_growing(int enclave)
 {
-    struct range_spec ranges[] = {{GROW_FIRST, 64, PRIVATE | GROW, RWX}, {GROW_FIRST + 64, 8, PRIVATE, RW}, {0}};
+    struct range_spec ranges[] = {
+        {GROW_FIRST, 64, PRIVATE | GROW, RWX}, {GROW_FIRST + 64, 8, PRIVATE, RW}, {32, 2, PRIVATE, RW}, {0}};
     struct teemate_lease options = {.page_limit = 4};
     struct teemate_lease_info info = {0};
     int fd = lease(enclave, ranges, NULL, &options), page;
@@ -127,7 +128,7 @@ static void test_growing(int enclave)
               value == 0,
           "a page given back by madvise reads as zero");
     check(mprotect((void *)AT(GROW_FIRST), PAGE, PROT_READ | PROT_EXEC) == 0, "grown pages may be executable");
-    check(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE) < 0 && errno == EINVAL,
+    check(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(32 * PAGE), PAGE) < 0 && errno == EINVAL,
           "pages added with content cannot be given back");
     check(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(500 * PAGE), PAGE) < 0 && errno == EACCES,
           "nor those of others");

@@ -26,6 +26,8 @@ int main(int count, char **arguments)
         return hardware_test();
     if (!strcmp(name, "memory"))
         return memory_test();
+    if (!strcmp(name, "races"))
+        return races_test();
     if (!strcmp(name, "fuzz") && count == 4)
         return fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]), 0);
     if (!strcmp(name, "failing-fuzz") && count == 4)

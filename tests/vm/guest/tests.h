@@ -10,6 +10,7 @@ int isolation_test(void);
 int accounting_test(void);
 int hardware_test(void);
 int memory_test(void);
+int races_test(void);
 /* failing: with the kernel's fault injection, which is set up, on for this process */
 int fuzz(unsigned int steps, unsigned int seed, int failing);
 int stress(unsigned int rounds);
