@@ -9,6 +9,7 @@ from enclave_host.events import Event
 from enclave_host.layout import ENCLAVE_BASE
 from enclave_host.lease import Lease
 from enclave_host.pool import Pool
+from enclave_host.preparation import ranges_to_prepare, size_of
 from protos import host_pb2
 
 _HEAPS = {
@@ -35,6 +36,7 @@ def settings_from_message(message: host_pb2.PoolSettings) -> dict[str, object]:
             "heap_size",
             "maximum",
             "processes",
+            "prepared_memory",
             "dedicated",
         )
         if getattr(message, key)
@@ -45,6 +47,8 @@ def settings_from_message(message: host_pb2.PoolSettings) -> dict[str, object]:
         settings["heap"] = str(message.heap)  # a number of a later version: refused by name
     if message.HasField("ready"):
         settings["ready"] = message.ready
+    if message.HasField("prepared"):
+        settings["prepared"] = message.prepared
     if message.debug_trace_syscalls:
         settings["debug__trace_syscalls"] = True
     if message.debug_no_patch:
@@ -66,6 +70,8 @@ def settings_message(config: PoolConfig) -> host_pb2.PoolSettings:
         dedicated=config.dedicated,
         debug_trace_syscalls=config.debug__trace_syscalls,
         debug_no_patch=config.debug__no_patch,
+        prepared=config.prepared,
+        prepared_memory=config.prepared_memory,
     )
 
 
@@ -84,6 +90,8 @@ def pool_message(pool: Pool, *, configured: bool, builder: EnclaveBuilder) -> ho
         retired=pool.retired,
         waiting=pool.waiting,
         memory=sum(enclave.memory() for enclave in pool.enclaves.values()),
+        prepared=pool.prepared,
+        prepared_memory=pool.prepared * size_of(ranges_to_prepare(pool.config.prepared_memory)),
     )
 
 

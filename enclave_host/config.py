@@ -13,7 +13,7 @@ import yaml
 
 from enclave_host.attach_protocol import POOL_NAME_SIZE
 from enclave_host.errors import HostError
-from enclave_host.layout import APP_END, APP_OFFSET, COMPARTMENT_STRIDE, ELRANGE_SIZE_MAX, THREADS_MAX
+from enclave_host.layout import APP_CODE_END, APP_END, APP_OFFSET, COMPARTMENT_STRIDE, ELRANGE_SIZE_MAX, THREADS_MAX
 from enclave_host.sgx import PAGE_SIZE
 
 COMPARTMENTS_MAX = ELRANGE_SIZE_MAX // COMPARTMENT_STRIDE - 1
@@ -21,6 +21,8 @@ ENCLAVES_MAX = 1024
 PROCESSES_MAX = COMPARTMENTS_MAX * ENCLAVES_MAX
 _PROCESSES_LEAST = 4  # the default in a small pool: enough for a program that starts a few others
 APP_SIZE_MAX = APP_END - APP_OFFSET
+PREPARED_MAX = 64
+PREPARED_MEMORY_MAX = APP_CODE_END - APP_OFFSET
 
 _SIZE_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _POOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -72,11 +74,14 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
-def _pages(value: object) -> int:
-    size = parse_size(value)
-    if size == 0 or size % PAGE_SIZE or size > APP_SIZE_MAX:
-        raise ValueError(f"must be a multiple of {PAGE_SIZE} from {PAGE_SIZE} to {APP_SIZE_MAX} bytes, not `{value}`")
-    return size
+def _pages(*, maximum: int) -> Callable[[object], int]:
+    def convert(value: object) -> int:
+        size = parse_size(value)
+        if size == 0 or size % PAGE_SIZE or size > maximum:
+            raise ValueError(f"must be a multiple of {PAGE_SIZE} from {PAGE_SIZE} to {maximum} bytes, not `{value}`")
+        return size
+
+    return convert
 
 
 def _integer(*, minimum: int, maximum: int) -> Callable[[object], int]:
@@ -130,6 +135,8 @@ class PoolConfig:
     ready: int = 1
     maximum: int = 4
     processes: int = 16
+    prepared: int = 4
+    prepared_memory: int = 1 << 20
     dedicated: bool = False
     debug__trace_syscalls: bool = False
     debug__no_patch: bool = False
@@ -156,12 +163,14 @@ _POOL_KEYS: _Converters = {
     "trust_domain": _name,
     "compartments": _integer(minimum=1, maximum=COMPARTMENTS_MAX),
     "threads": _integer(minimum=1, maximum=THREADS_MAX),
-    "memory": _pages,
+    "memory": _pages(maximum=APP_SIZE_MAX),
     "heap": _choice(Heap),
-    "heap_size": _pages,
+    "heap_size": _pages(maximum=APP_SIZE_MAX),
     "ready": _integer(minimum=0, maximum=ENCLAVES_MAX),
     "maximum": _integer(minimum=1, maximum=ENCLAVES_MAX),
     "processes": _integer(minimum=1, maximum=PROCESSES_MAX),
+    "prepared": _integer(minimum=0, maximum=PREPARED_MAX),
+    "prepared_memory": _pages(maximum=PREPARED_MEMORY_MAX),
     "dedicated": _boolean,
     "debug__trace_syscalls": _boolean,
     "debug__no_patch": _boolean,
@@ -216,17 +225,21 @@ def parse_pool(name: object, settings: object) -> PoolConfig:
     given = set(values)
     values.setdefault("trust_domain", checked_name)
     if values.get("dedicated"):
-        if values.get("compartments", 1) != 1 or values.get("ready", 0) != 0:
+        if values.get("compartments", 1) != 1 or values.get("ready", 0) != 0 or values.get("prepared", 0) != 0:
             raise ConfigError(
                 f"{prefix}.dedicated: such a pool builds one enclave with one compartment for each container; "
-                f"remove {prefix}.compartments and {prefix}.ready"
+                f"remove {prefix}.compartments, {prefix}.ready and {prefix}.prepared"
             )
-        values = {"maximum": ENCLAVES_MAX} | values | {"compartments": 1, "ready": 0}
+        values = {"maximum": ENCLAVES_MAX} | values | {"compartments": 1, "ready": 0, "prepared": 0}
     if values.get("heap", Heap.ON_DEMAND) is not Heap.ON_DEMAND and "memory" not in given:
         values["memory"] = values.get("heap_size", PoolConfig.heap_size)
     compartments = values.get("compartments", PoolConfig.compartments) * values.get("maximum", PoolConfig.maximum)
     values.setdefault("processes", max(compartments // 2, _PROCESSES_LEAST))
+    if "prepared_memory" not in given:
+        values["prepared_memory"] = min(PoolConfig.prepared_memory, values.get("memory", PoolConfig.memory))
     pool = PoolConfig(name=checked_name, **values)
+    if pool.prepared_memory > pool.memory:
+        raise ConfigError(f"{prefix}.prepared_memory: more than {prefix}.memory, which is all that a program may have")
     if pool.ready > pool.maximum:
         raise ConfigError(f"{prefix}.ready: {pool.ready} is more than {prefix}.maximum, {pool.maximum}")
     if pool.heap is Heap.ON_DEMAND:

@@ -24,6 +24,7 @@ class Compartment:
     state: CompartmentState = CompartmentState.FREE
     lease_id: int = 0
     served: int = 0
+    prepared: bool = False  # since its last lease
 
     def memory(self) -> int:
         """Bytes of EPC now."""
@@ -54,7 +55,9 @@ class Enclave:
         return sum(compartment.state is state for compartment in self.compartments)
 
     def free_compartment(self) -> Compartment | None:
-        return next((c for c in self.compartments if c.state is CompartmentState.FREE), None)
+        """A prepared one, if there is one."""
+        free = [c for c in self.compartments if c.state is CompartmentState.FREE]
+        return next((c for c in free if c.prepared), free[0] if free else None)
 
     @property
     def is_unused(self) -> bool:

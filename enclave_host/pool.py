@@ -17,6 +17,7 @@ from enclave_host.config import PoolConfig, format_size
 from enclave_host.enclave import Compartment, CompartmentState, Enclave
 from enclave_host.errors import BusyError, ExhaustedError, HostError
 from enclave_host.events import EventLog, EventType
+from enclave_host.preparer import Preparer
 
 IDLE_ENCLAVE_SECONDS = 30.0  # how long an unused enclave beyond `ready` is kept
 REBUILD_SECONDS = 5.0  # pause after a failed build
@@ -58,6 +59,7 @@ class Pool:
         self._events = events
         self._next_enclave_id = next_enclave_id
         self._holders = holders
+        self._preparer = Preparer(config, serving=self._serving, workers=workers)
         self._waiters: deque[Waiter] = deque()
         self._build_after = 0.0
         self._closed = False
@@ -70,6 +72,11 @@ class Pool:
     @property
     def waiting(self) -> int:
         return len(self._waiters)
+
+    @property
+    def prepared(self) -> int:
+        """Idle compartments whose start finds its memory."""
+        return sum(compartment.prepared for enclave in self._serving() for compartment in enclave.compartments)
 
     def count(self, state: CompartmentState) -> int:
         return sum(enclave.count(state) for enclave in self.enclaves.values())
@@ -164,6 +171,7 @@ class Pool:
     def close(self) -> None:
         """Forget everything without a word: the daemon stops. Containers keep what they map."""
         self._closed = True
+        self._preparer.close()
         while self._waiters:
             self._fail(self._waiters.popleft(), BusyError("the daemon is stopping"))
         for enclave in self.enclaves.values():
@@ -182,9 +190,10 @@ class Pool:
         self._events.record(EventType.ENCLAVE_DESTROYED, pool=self.name, enclave_id=enclave.id)
 
     def maintain(self) -> None:
-        """Start the builds that `ready` and the queue call for, as far as `maximum` allows."""
+        """Start the builds that `ready` and the queue call for, as far as `maximum` allows; prepare what is idle."""
         if self.draining or self._closed:
             return
+        self._preparer.wake()
         loop = asyncio.get_running_loop()
         if loop.time() < self._build_after:
             return
@@ -227,6 +236,7 @@ class Pool:
             waiter.timer.cancel()
         compartment.state = CompartmentState.LEASED
         compartment.served += 1
+        compartment.prepared = False
         waiter.on_placed(compartment)
 
     def _serve(self) -> None:

@@ -21,6 +21,7 @@ from enclave_host.attach_protocol import LeaseFlag, LeaseMapping, close_all
 from enclave_host.blueprint import Blueprint, PageRange
 from enclave_host.errors import HostError
 from enclave_host.image import ENCLU_SITE_SIZE, EnclaveImage
+from enclave_host.preparation import MemoryRange
 from enclave_host.providers.base import FileIdentity, Lent, file_identity
 from enclave_host.sgx import ATTRIBUTE_MODE64, MISCSELECT_EXINFO, PAGE_SIZE, Secinfo, host_xfrm
 from enclave_host.teemate_uapi import Range, RangeFlag, SetupFlag
@@ -230,6 +231,9 @@ class ModuleEnclave:
 
     def is_held(self, index: int) -> bool:
         return self._living(index) is not None
+
+    def preparation(self, index: int, ranges: tuple[MemoryRange, ...]) -> None:
+        """Only a lease can add pages to its compartment, and an idle one has none."""
 
     def image_memory(self) -> int:
         """What no lease added: the image, and what the compartments were built with."""

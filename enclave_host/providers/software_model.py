@@ -10,13 +10,14 @@ import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from enclave_host import layout, sigstruct
 from enclave_host.attach_protocol import LeaseFlag, LeaseMapping
 from enclave_host.blueprint import Blueprint, PageRange
 from enclave_host.image import ENCLU_SITE_SIZE, EnclaveImage
 from enclave_host.measure import sgxs_add, sgxs_create
+from enclave_host.preparation import MemoryRange, populating
 from enclave_host.providers.base import FileIdentity, Lent, file_identity
 from enclave_host.sgx import Secinfo
 
@@ -148,6 +149,9 @@ class ModelEnclave:
             raise
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         return False
+
+    def preparation(self, index: int, ranges: tuple[MemoryRange, ...]) -> Callable[[], None]:
+        return populating(self._compartment_fds[index], ranges)
 
     def image_memory(self) -> int:
         return _memory(self._image_fd)

@@ -36,6 +36,8 @@ _POLICY = (
     click.option("--ready", type=click.IntRange(min=0), help="Enclaves kept with a free compartment."),
     click.option("--maximum", type=_COUNT, help="Most enclaves."),
     click.option("--processes", type=_COUNT, help="Most processes of one container.  [default: half of the pool]"),
+    click.option("--prepared", type=click.IntRange(min=0), help="Idle compartments kept with memory for a start."),
+    click.option("--prepared-memory", type=Size(), help="How much of it is for code, for example 1MiB."),
     click.option("--debug--trace-syscalls", "debug_trace_syscalls", is_flag=True, default=None, help="Log every call."),
     click.option("--debug--no-patch", "debug_no_patch", is_flag=True, default=None, help="Trap every call."),
 )

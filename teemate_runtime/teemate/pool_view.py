@@ -15,6 +15,7 @@ COLUMNS = (
     Column(title="BUILDING", field="building", right=True),
     Column(title="MAXIMUM", field="maximum", right=True),
     Column(title="FREE", field="free", right=True),
+    Column(title="PREPARED", field="prepared", right=True),
     Column(title="LEASED", field="leased", right=True),
     Column(title="RECOVERING", field="recovering", right=True),
     Column(title="RETIRED", field="retired", right=True),

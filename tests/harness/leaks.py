@@ -19,18 +19,19 @@ class Holdings:
     processes: Counter[str]
     mounts: frozenset[str]
     descriptors: int
-    memfd_bytes: int
+    memfd_bytes: int  # without what prepares idle compartments
     leases: int
     containers: int
 
 
 def holdings(stack: Stack) -> Holdings:
+    pools = stack.hostd.listing("pool", "ls")
     descriptors = stack.hostd.descriptors()
     return Holdings(
         processes=_processes(stack),
         mounts=frozenset(str(point) for point in mounts_under(stack.directory)),
         descriptors=descriptors.count,
-        memfd_bytes=descriptors.memfd_bytes,
+        memfd_bytes=descriptors.memfd_bytes - sum(int(pool["prepared_memory"]) for pool in pools),
         leases=len(stack.hostd.leases()),
         containers=len(stack.docker.containers()) if stack.docker.daemon else 0,
     )

@@ -73,6 +73,7 @@ def test_pools(host: RunningDaemon, stub: Any) -> None:
         1 << 20,
     )
     assert len({default.mrenclave, own.mrenclave, ""}) == 3
+    assert (default.settings.prepared, default.settings.prepared_memory, own.settings.prepared) == (4, 1 << 20, 0)
     assert stub.GetPool(host_pb2.GetPoolRequest(name="own")) == own
 
 
@@ -90,6 +91,19 @@ def test_lease_and_enclave_tell_of_each_other(stub: Any, lease: int) -> None:
     assert enclave.memory == enclave.image_memory + sum(c.memory for c in enclave.compartments)
     assert not stub.ListLeases(host_pb2.ListLeasesRequest(container="ns/other")).leases
     assert not stub.ListLeases(host_pb2.ListLeasesRequest(pool="own")).leases
+
+
+def test_prepared_compartments_are_counted_with_their_memory(host: RunningDaemon, stub: Any) -> None:
+    settings = host_pb2.PoolSettings(compartments=3, threads=1, prepared=2, prepared_memory=64 << 10)
+    unprepared = stub.CreatePool(host_pb2.CreatePoolRequest(name="warm", settings=settings))
+    assert (unprepared.prepared, unprepared.prepared_memory) == (0, 0)
+    host.wait_until(lambda daemon: daemon.pools.get("warm").prepared == 2)
+    pool = stub.GetPool(host_pb2.GetPoolRequest(name="warm"))
+    assert pool.settings.prepared == 2 and pool.prepared == 2 and pool.prepared_memory > 2 * (64 << 10)
+    (enclave,) = stub.ListEnclaves(host_pb2.ListEnclavesRequest(pool="warm")).enclaves
+    plain, *prepared = sorted(compartment.memory for compartment in enclave.compartments)
+    assert [size - plain for size in prepared] == [pool.prepared_memory // 2] * 2
+    stub.DeletePool(host_pb2.DeletePoolRequest(name="warm"))
 
 
 def test_life_of_a_pool(host: RunningDaemon, stub: Any) -> None:

@@ -37,6 +37,12 @@ def test_pool_has_defaults() -> None:
     assert pool.processes == 16
 
 
+def test_no_more_is_prepared_than_a_program_may_have() -> None:
+    assert (parse_pool("a", {}).prepared, parse_pool("a", {}).prepared_memory) == (4, 1 << 20)
+    assert parse_pool("a", {"memory": "64KiB"}).prepared_memory == 64 << 10
+    assert parse_pool("a", {"dedicated": True}).prepared == 0
+
+
 def test_dedicated_pool_has_one_compartment_and_nothing_ready() -> None:
     pool = parse_pool("own", {"dedicated": True, "heap": "measured", "heap_size": "256MiB"})
     assert (pool.compartments, pool.ready, pool.maximum) == (1, 0, 1024)
@@ -69,6 +75,13 @@ def test_dedicated_pool_has_one_compartment_and_nothing_ready() -> None:
         ({"pools": {"a": {"heap": "measured", "memory": "1GiB"}}}, "pools.a.memory: more than pools.a.heap_size"),
         ({"pools": {"a": {"ready": 5}}}, "pools.a.ready: 5 is more than pools.a.maximum, 4"),
         ({"pools": {"a": {"dedicated": True, "compartments": 2}}}, "pools.a.dedicated"),
+        ({"pools": {"a": {"dedicated": True, "prepared": 1}}}, "pools.a.prepared"),
+        ({"pools": {"a": {"prepared": 65}}}, "pools.a.prepared: must be an integer from 0 to 64"),
+        ({"pools": {"a": {"prepared_memory": "1GiB"}}}, "pools.a.prepared_memory: must be a multiple of 4096"),
+        (
+            {"pools": {"a": {"prepared_memory": "2MiB", "memory": "1MiB"}}},
+            "pools.a.prepared_memory: more than pools.a.memory",
+        ),
         ({"pools": {"a": {"dedicated": "yes"}}}, "must be true or false"),
         ({"run_directory": "run"}, "run_directory: must be an absolute path"),
         ({"log_level": "loud"}, "log_level: must be one of debug, info, warning, error"),

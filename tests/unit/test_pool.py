@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Event
 
 import pytest
 
@@ -18,6 +19,7 @@ from enclave_host.errors import HostError
 from enclave_host.events import EventLog
 from enclave_host.pool import Pool, Waiter
 from enclave_host.sigstruct import Identity
+from tests.harness.patience import PATIENCE
 
 
 @dataclass
@@ -30,6 +32,9 @@ class CountedPages:
     def image_memory(self) -> int:
         return 0
 
+    def preparation(self, index: int, ranges: object) -> Callable[[], None]:
+        return lambda: self.builder.prepared.append(index)
+
     def close(self) -> None:
         self.builder.closed += 1
 
@@ -39,6 +44,7 @@ class CountingBuilder:
     built: int = 0
     closed: int = 0
     failing: bool = False
+    prepared: list[int] = field(default_factory=list)
 
     def prepare(self, plan: EnclaveLayout) -> None:
         pass
@@ -234,3 +240,63 @@ def test_drained_pool_ends_the_queue() -> None:
         assert len(bench.pool.enclaves) == 1
 
     run(test, compartments=1, ready=1, maximum=1)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def test_keeps_idle_compartments_prepared_and_leases_them_first() -> None:
+    async def test(bench: Bench) -> None:
+        await _until(lambda: bench.pool.prepared == 2)
+        assert bench.builder.prepared == [0, 1]
+        bench.ask()
+        bench.ask()
+        assert bench.held() == [(1, 0), (1, 1)] and not bench.pool.prepared
+        await _until(lambda: bench.pool.prepared == 2)
+        assert bench.builder.prepared == [0, 1, 2, 3]
+        bench.pool.freed(bench.placed[0])  # scrubbed, so prepared no more
+        bench.ask()
+        assert bench.held()[2] == (1, 2)
+
+    run(test, compartments=6, prepared=2, maximum=1)
+
+
+def test_prepares_no_more_than_there_is() -> None:
+    async def test(bench: Bench) -> None:
+        await _until(lambda: bench.pool.prepared == 1)
+        bench.ask()
+        await _until(lambda: bench.pool.prepared == 0)
+        bench.pool.freed(bench.placed[0])
+        await _until(lambda: bench.pool.prepared == 1)
+        assert bench.builder.prepared == [0, 0]
+
+    run(test, compartments=1, prepared=4, maximum=1)
+
+
+def test_a_lease_granted_while_a_compartment_is_prepared_does_not_find_it_so() -> None:
+    async def test(bench: Bench) -> None:
+        begun: list[Event] = []
+
+        def preparation(index: int, ranges: object) -> Callable[[], None]:
+            def prepare() -> None:
+                end = Event()
+                begun.append(end)
+                end.wait(PATIENCE)
+
+            return prepare
+
+        (enclave,) = bench.pool.enclaves.values()
+        enclave.pages.preparation = preparation  # type: ignore[method-assign]
+        await _until(lambda: len(begun) == 1)
+        bench.ask()
+        bench.pool.freed(bench.placed[0])
+        begun[0].set()
+        await _until(lambda: len(begun) == 2)  # it is taken up again
+        assert not bench.pool.prepared
+        begun[1].set()
+        await _until(lambda: bench.pool.prepared == 1)
+
+    run(test, compartments=1, prepared=1, maximum=1)
