@@ -9,6 +9,8 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 
+CLOSING_THREAD = "close"
+
 
 def close_aside(descriptors: Sequence[int], done: Callable[[], None] | None = None) -> None:
     """Close them in a thread of their own, however long it takes; then call `done` there."""
@@ -20,4 +22,4 @@ def close_aside(descriptors: Sequence[int], done: Callable[[], None] | None = No
             done()
 
     if descriptors:
-        threading.Thread(target=close, name="close", daemon=True).start()
+        threading.Thread(target=close, name=CLOSING_THREAD, daemon=True).start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import functools
+import gc
 import queue
 import shutil
 import struct
@@ -17,16 +18,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from enclave_host import attach_protocol
+from enclave_host.closing import CLOSING_THREAD
 from enclave_host.config import parse_config
 from enclave_host.daemon import Daemon
 from enclave_host.layout import ENCLAVE_BASE
 from enclave_host.signing_key import GENERATED_NAME, load_signing_key
 from teemate_runtime.launcher import base_interpreter
 from tests.harness.patience import PATIENCE
+from tests.harness.process import wait_until
 
 T = TypeVar("T")
 
-STEADY_READINGS = 10
 PAGE = 4096
 _TEXT_OFFSET = PAGE
 _RODATA_OFFSET = 2 * PAGE
@@ -176,11 +178,15 @@ def open_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def steady_descriptors() -> int:
-    """The number of open descriptors once it stands still: threads of the daemon close some of them."""
-    count, seen = open_descriptors(), 0
-    while seen < STEADY_READINGS:
-        time.sleep(0.02)
-        now = open_descriptors()
-        count, seen = now, seen + 1 if now == count else 0
-    return count
+def settled_descriptors() -> int:
+    """The number of open descriptors once no thread of the daemon has any left to close."""
+    for thread in threading.enumerate():
+        if thread.name == CLOSING_THREAD:
+            thread.join(PATIENCE)
+    gc.collect()  # what an earlier test has let go of is not to be closed in the midst of this one
+    return open_descriptors()
+
+
+def descriptors_are_back(before: int) -> bool:
+    """Whether no more than before are open, soon or now. Fewer are no leak: threads of earlier tests close some."""
+    return wait_until(lambda: settled_descriptors() <= before)
