@@ -23,6 +23,7 @@
 #include "backing.h"
 #include "compat.h"
 #include "enclave.h"
+#include "enclu/enclu.h"
 #include "lease.h"
 
 #define DRIVER_IOCTL "sgx_ioctl"
@@ -40,6 +41,8 @@ static bool is_sgx_enclave(const struct file *file)
 
 	if (!S_ISCHR(file_inode(file)->i_mode) || !operations->mmap || !operations->unlocked_ioctl)
 		return false;
+	if (enclu_is_device_file(file))
+		return true;
 	if (*insecure__backing_driver)
 		return operations->owner && !strcmp(module_name(operations->owner), insecure__backing_driver);
 

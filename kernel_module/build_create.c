@@ -98,6 +98,9 @@ static int create_locked(struct teemate_enclave *enclave, const struct sgx_secs 
 	enclave->attributes = secs->attributes;
 	enclave->xfrm = secs->xfrm;
 	enclave->miscselect = secs->miscselect;
+	enclave->identity.ssa_frame_pages = secs->ssa_frame_size;
+	enclave->identity.config_svn = secs->config_svn;
+	memcpy(enclave->identity.config_id, secs->config_id, sizeof(enclave->identity.config_id));
 	measure_create(&enclave->measurement, secs->ssa_frame_size, secs->size);
 	enclave->state = ENCLAVE_CREATED;
 	return 0;

@@ -9,7 +9,19 @@
 #include "enclave.h"
 #include "sigstruct.h"
 
+/* In struct sgx_sigstruct_body.reserved2 and .reserved3 */
+#define FAMILY_ID_OFFSET 4
+#define EXT_PROD_ID_OFFSET 16
 #define ATTRIBUTES_ALLOWED (SGX_ATTR_DEBUG | SGX_ATTR_MODE64BIT | SGX_ATTR_KSS)
+
+/* <asm/sgx.h> counts two fields of enclaves with key separation as reserved (SDM vol. 3D, SIGSTRUCT) */
+static void remember_identity(struct enclave_identity *identity, const struct sgx_sigstruct_body *body)
+{
+	memcpy(identity->family_id, body->reserved2 + FAMILY_ID_OFFSET, sizeof(identity->family_id));
+	memcpy(identity->ext_prod_id, body->reserved3 + EXT_PROD_ID_OFFSET, sizeof(identity->ext_prod_id));
+	identity->isv_prod_id = body->isvprodid;
+	identity->isv_svn = body->isvsvn;
+}
 
 static int init_locked(struct teemate_enclave *enclave, const struct sgx_sigstruct *sigstruct, unsigned long arg)
 {
@@ -36,6 +48,7 @@ static int init_locked(struct teemate_enclave *enclave, const struct sgx_sigstru
 		return ret;
 	memcpy(enclave->mrenclave, mrenclave, sizeof(mrenclave));
 	sha256(sigstruct->modulus, sizeof(sigstruct->modulus), enclave->mrsigner);
+	remember_identity(&enclave->identity, &sigstruct->body);
 	enclave_set_initialized(enclave);
 	return 0;
 }

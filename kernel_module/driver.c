@@ -5,6 +5,7 @@
 #include <linux/module.h>
 
 #include "enclave.h"
+#include "enclu/enclu.h"
 #include "epc.h"
 
 static struct miscdevice device = {
@@ -19,15 +20,22 @@ static int __init teemate_init(void)
 	int ret;
 
 	epc_init();
+	ret = enclu_init();
+	if (ret)
+		return ret;
 	ret = misc_register(&device);
-	if (!ret)
-		pr_info("emulated EPC of %lu pages: no confidentiality\n", epc_limit());
-	return ret;
+	if (ret) {
+		enclu_exit();
+		return ret;
+	}
+	pr_info("emulated EPC of %lu pages: no confidentiality\n", epc_limit());
+	return 0;
 }
 
 static void __exit teemate_exit(void)
 {
 	misc_deregister(&device);
+	enclu_exit();
 	/* Whoever had pages had a file, and a file holds the module */
 	WARN_ON(epc_in_use());
 }

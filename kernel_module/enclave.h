@@ -30,6 +30,17 @@
 
 struct enclave_lease;
 
+/* Of SECS and SIGSTRUCT, what leases have no use for */
+struct enclave_identity {
+	u32 ssa_frame_pages;
+	u16 isv_prod_id;
+	u16 isv_svn;
+	u16 config_svn;
+	u8 config_id[64];
+	u8 family_id[16];
+	u8 ext_prod_id[16];
+};
+
 enum enclave_state {
 	ENCLAVE_NEW,
 	ENCLAVE_CREATED,
@@ -65,6 +76,7 @@ struct teemate_enclave {
 	u64 attributes;
 	u64 xfrm;
 	u32 miscselect;
+	struct enclave_identity identity;
 	u32 setup_flags;
 	u64 page_limit;
 	bool created_failed; /* the backing driver refused half-way: nothing more can be built */

@@ -5,6 +5,7 @@
 
 #include <linux/atomic.h>
 #include <linux/mm_types.h>
+#include <linux/xarray.h>
 
 struct teemate_enclave;
 

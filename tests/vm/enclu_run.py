@@ -1,0 +1,63 @@
+"""One boot of a kernel in which the module emulates ENCLU, and unmodified SGX programs run over it."""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+from tests.harness.rootfs import RootFs
+from tests.vm import initramfs, kernels, machine, selftests
+from tests.vm.kernels import BUILD, ROOT, Kernel
+
+EPC_PAGES = 16384
+_GUEST = ROOT / "tests" / "vm" / "guest"
+
+# The kernel's module is not built in, and the guest has no modprobe.
+_LOAD = f"""\
+insmod /t/cmac.ko && insmod /t/teemate.ko insecure__emulate_enclu=1 epc_pages={EPC_PAGES} &&
+ls -l /dev/sgx_enclave | grep '^crw-------' && echo 'ok - loaded'
+"""
+
+_UNLOAD = """\
+for try in 1 2 3 4 5; do rmmod teemate 2>/dev/null && break; sleep 0.2; done
+if [ -e /sys/module/teemate ]; then echo "not ok - unload"; else echo "ok - unload"; fi
+if [ -e /dev/sgx_enclave ]; then echo "not ok - the device is still there"; else echo "ok - no device"; fi
+"""
+
+# Name, and what the guest's shell runs
+PHASES = (
+    ("enclu-load", _LOAD),
+    ("selftests", "cd /t/selftests && ./test_sgx"),
+    ("selftests-cpuid", "cd /t/selftests-cpuid && ./test_sgx"),
+    ("enclu-unload", _UNLOAD),
+)
+
+
+def boot(kernel: Kernel, *, timeout: int, memory_mib: int = 512) -> machine.Console:
+    """Build all that the phases need, boot, and keep what was printed in build/vm/runs/SERIES-enclu/console.txt."""
+    directory = BUILD / "runs" / f"{kernel.series}-enclu"
+    directory.mkdir(parents=True, exist_ok=True)
+    fs = RootFs()
+    header = _GUEST / "sgx_cpuid.h"
+    for name, options in (("selftests", ()), ("selftests-cpuid", (f"CC=gcc -include {header}",))):
+        programs = selftests.build(kernel.series, name=name, options=options)
+        fs.file(programs / "test_sgx", f"/t/{name}/test_sgx")
+        fs.copy(programs / "test_encl.elf", f"/t/{name}/test_encl.elf")
+    cmac = directory / "cmac.ko"
+    cmac.write_bytes(_crypto_module(kernel, "cmac"))
+    archive = initramfs.pack(
+        directory,
+        files={"t/teemate.ko": kernels.build_module(kernel, ROOT / "kernel_module", "teemate"), "t/cmac.ko": cmac},
+        phases=PHASES,
+        layer=fs.layer(),
+    )
+    console = machine.boot(kernel.image, archive, timeout=timeout, memory_mib=memory_mib)
+    Path(directory / "console.txt").write_text(console.text)
+    return console
+
+
+def _crypto_module(kernel: Kernel, name: str) -> bytes:
+    """A module of the kernel's package, which may be packed."""
+    folder = kernel.image.parent / "lib" / "modules" / kernel.release / "kernel" / "crypto"
+    plain, packed = folder / f"{name}.ko", folder / f"{name}.ko.xz"
+    return plain.read_bytes() if plain.exists() else lzma.decompress(packed.read_bytes())
