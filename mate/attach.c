@@ -137,3 +137,14 @@ void lease_close_program_memory(const struct lease *lease)
     if (result)
         die("cannot protect the program's memory at %lx: error %d", (unsigned long)(base + APP_OFFSET), (int)-result);
 }
+
+void lease_map_in_child(const struct lease *lease)
+{
+    unsigned char present;
+
+    /* ENOMEM: nothing is mapped there */
+    if (!syscall3(__NR_mincore, lease->grant.mappings[0].address, 1, &present))
+        return;
+    lease_map(lease);
+    lease_close_program_memory(lease);
+}

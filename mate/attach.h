@@ -14,6 +14,12 @@ void lease_read_row(struct lease *lease, int first);
 /* Map everything the grant names. Never replaces a mapping that exists. */
 void lease_map(const struct lease *lease);
 
+/*
+ * The same in a forked child, if need be: mappings of memfds come along, those of the kernel module's leases do not.
+ * The program's memory is then inaccessible until the LibOS, to which that faults, has it repaired.
+ */
+void lease_map_in_child(const struct lease *lease);
+
 /* No access to the program's memory until the LibOS asks for it (OCALL_PROTECT). */
 void lease_close_program_memory(const struct lease *lease);
 

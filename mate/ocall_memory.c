@@ -124,7 +124,7 @@ void ocall_fill(struct host_thread *thread)
     if (descriptor < 0)
         return;
     count = syscall4(__NR_pwrite64, descriptor, fill->source, fill->size, offset);
-    if (count == -EINVAL || count == -EBADF)
+    if (count == -EINVAL || count == -EBADF || count == -ESPIPE)
         count = -EOPNOTSUPP; /* EPC that only its mapping gives access to */
     if (count > 0)
         result = protect_range(fill->offset, (uint64_t)count, fill->prot);

@@ -8,6 +8,7 @@
 #include <linux/prctl.h>
 #include <linux/sched.h>
 
+#include "attach.h"
 #include "mate.h"
 #include "ocall.h"
 #include "protect_log.h"
@@ -25,6 +26,7 @@ static void become_child(struct host_thread *thread, long parent)
         syscall1(__NR_exit_group, 0);
     mate.in_parents_compartment = 1;
     protect_log_become_child();
+    lease_map_in_child(&mate.lease);
     thread->tid = syscall0(__NR_gettid);
     exchange->signal_tail = exchange->signal_head;
     exchange->signal_pending = 0;
