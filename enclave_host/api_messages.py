@@ -10,6 +10,7 @@ from enclave_host.layout import ENCLAVE_BASE
 from enclave_host.lease import Lease
 from enclave_host.pool import Pool
 from enclave_host.preparation import ranges_to_prepare, size_of
+from enclave_host.usage import threads_in_use
 from protos import host_pb2
 
 _HEAPS = {
@@ -140,6 +141,7 @@ def lease_message(lease: Lease, *, trust_domain: str, process_memory: int) -> ho
         granted=timestamp(lease.granted),
         build_us=lease.build_us,
         parent_id=lease.parent_id,
+        threads_in_use=threads_in_use(lease),
     )
 
 

@@ -35,6 +35,7 @@ _HEAD = struct.Struct("<IHHIi")
 _REQUEST = struct.Struct(f"<IIQII{POOL_NAME_SIZE}s{CONTAINER_NAME_SIZE}s{PROCESS_NAME_SIZE}s")
 _GRANTED = struct.Struct("<QQ")
 _BIND = struct.Struct("<QII")
+_USAGE = struct.Struct("<QQQQIIII")
 _SCRUBBED = struct.Struct("<Q")
 _MAPPING = struct.Struct("<QQQII")
 _GRANT_HEAD = struct.Struct("<IIQQQQQIIQQII")
@@ -51,6 +52,7 @@ class AttachType(IntEnum):
     RELEASE = 3
     CHILD = 4
     PING = 5
+    USAGE = 6
     SCRUB = 16
     SCRUBBED = 17
 
@@ -213,13 +215,47 @@ class AttachBind:
         return cls(lease_id=lease_id, process_id=process_id)
 
 
+@dataclass(frozen=True)
+class AttachUsage:
+    """struct attach_usage: what one lease takes."""
+
+    lease_id: int
+    enclave_id: int
+    memory: int
+    memory_limit: int
+    compartment_index: int
+    thread_count: int
+    threads_in_use: int
+    process_id: int
+
+    def pack(self) -> bytes:
+        return _USAGE.pack(
+            self.lease_id,
+            self.enclave_id,
+            self.memory,
+            self.memory_limit,
+            self.compartment_index,
+            self.thread_count,
+            self.threads_in_use,
+            self.process_id,
+        )
+
+    @classmethod
+    def unpack(cls, body: bytes) -> "AttachUsage":
+        _expect_size("attach_usage", body, _USAGE.size)
+        return cls(*_USAGE.unpack(body))
+
+
+USAGES_MAX = (ATTACH_MESSAGE_MAX - HEAD_SIZE) // _USAGE.size
+
+
 def pack_container(container: str) -> bytes:
-    """Body of an ATTACH_RELEASE: the container id without padding."""
+    """Body of an ATTACH_RELEASE or ATTACH_USAGE: the container id without padding."""
     return _pack_name("container", container, CONTAINER_NAME_SIZE).rstrip(b"\0")
 
 
 def unpack_container(body: bytes) -> str:
-    """Parse the body of an ATTACH_RELEASE, padded or not."""
+    """Parse the body of an ATTACH_RELEASE or ATTACH_USAGE, padded or not."""
     if not body or len(body) > CONTAINER_NAME_SIZE:
         raise ProtocolError(f"container id of {len(body)} bytes; 1 to {CONTAINER_NAME_SIZE}")
     container = _unpack_name("container", body)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from enclave_host.attach_protocol import (
+    USAGES_MAX,
     AttachBind,
     AttachGranted,
     AttachRequest,
@@ -194,6 +195,10 @@ class _Connection:
             del self._held[bind.lease_id]
         elif message.type is AttachType.RELEASE:
             self._leases.release(unpack_container(message.body))
+        elif message.type is AttachType.USAGE:
+            usages = self._leases.usage(unpack_container(message.body))
+            self._send(Message(AttachType.USAGE, b"".join(usage.pack() for usage in usages[:USAGES_MAX])))
+            return
         elif message.type is not AttachType.PING or message.body:
             raise ProtocolError(f"unexpected {message.type.name} on attach.sock")
         self._send(Message(message.type))

@@ -11,6 +11,7 @@ from enclave_host.attach_protocol import (
     AttachGranted,
     AttachRequest,
     AttachType,
+    AttachUsage,
     Message,
     RequestFlag,
     close_all,
@@ -29,6 +30,7 @@ from enclave_host.pool_registry import PoolRegistry
 from enclave_host.process import Process, open_process
 from enclave_host.providers.base import file_identity
 from enclave_host.recovery import Recovery
+from enclave_host.usage import usage_of
 
 _log = logging.getLogger(__name__)
 
@@ -110,6 +112,10 @@ class LeaseManager:
                 alive.append(lease.pid)
         if alive:
             raise BusyError(f"container `{container}` still runs: process {', '.join(map(str, alive))}; kill it first")
+
+    def usage(self, container: str) -> list[AttachUsage]:
+        """What the container's leases take now, oldest first."""
+        return [usage_of(lease) for lease in self.leases.values() if lease.container == container]
 
     def end(self, lease: Lease) -> None:
         """The lease is over: take everything back and recover the compartment."""

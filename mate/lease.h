@@ -76,6 +76,8 @@ enum attach_type {
                          same lease. With one fd, a unix socket: the reply comes there, so that two
                          children who share the channel cannot take each other's; else on the channel */
     ATTACH_PING = 5,
+    ATTACH_USAGE = 6, /* body: container id; reply: a struct attach_usage for each of its leases, init's first; as
+                         many as fit */
     ATTACH_SCRUB = 16, /* no body; fds: grant memfd, then the mappings' */
     ATTACH_SCRUBBED = 17 /* body: u64 pages erased */
 };
@@ -109,6 +111,17 @@ struct attach_bind {
     uint64_t lease_id;
     uint32_t process_id;
     uint32_t reserved;
+};
+
+struct attach_usage {
+    uint64_t lease_id;
+    uint64_t enclave_id;
+    uint64_t memory; /* bytes of EPC that are committed to the compartment now */
+    uint64_t memory_limit;
+    uint32_t compartment_index;
+    uint32_t thread_count; /* TCSs of the lease */
+    uint32_t threads_in_use;
+    uint32_t process_id; /* 0: not bound yet */
 };
 
 #endif

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.containerd import task_events_pb2 as events_pb2
-from shim import events
+from shim import enclave_metrics, events
 from shim.cgroup import Cgroup
 from shim.delegate import DelegateError
 from shim.events import Publisher
@@ -208,13 +209,23 @@ class Container:
         pids: list[int] = await self._runtime_call(self.runtime.pids(self.id))
         return pids
 
-    def metrics(self) -> Any:
+    async def metrics(self) -> AnyMessage:
+        """containerd's Metrics of the control group, and the enclave's part after them."""
         if self.init.pid <= 0 or self.init.status == Status.STOPPED:
             raise StatusError(Code.NOT_FOUND, f"container {self.id} is not running")
         try:
-            return Cgroup.of_process(self.init.pid).metrics()
+            metrics = Cgroup.of_process(self.init.pid).metrics()
         except OSError as error:
             raise StatusError(Code.NOT_FOUND, f"cgroup of container {self.id}: {error}") from error
+        value = metrics.SerializeToString()
+        try:
+            usages = await self.runtime.usage(self.id)
+        except DelegateError as error:
+            log.warning("metrics of container %s without those of the enclave: %s", self.id, error)
+            usages = None
+        if usages is not None:
+            value = enclave_metrics.append(value, enclave_metrics.enclave_metrics(usages))
+        return AnyMessage(type_url=metrics.DESCRIPTOR.full_name, value=value)
 
     def status_of(self, process: Process) -> Status:
         if self.paused and process.status == Status.RUNNING:

@@ -8,11 +8,14 @@ import signal
 
 from shim.delegate import DelegateError
 from teemate_runtime.oci.annotation import Wishes
-from teemate_runtime.oci.attach import Connection, Refused
+from teemate_runtime.oci.attach import Connection, Refused, Usage
 from teemate_runtime.oci.context import Context
 from teemate_runtime.oci.failure import Failure
 from teemate_runtime.oci.lease import Asked, Lease, container_name
 from teemate_runtime.oci.prepare import leave_or_raise
+
+# Metrics are asked for often, and are of use without the enclave's part.
+USAGE_SECONDS = 2.0
 
 
 async def acquire(context: Context, wishes: Wishes, container: str, process: str = "") -> Lease:
@@ -57,6 +60,18 @@ async def release(context: Context, container: str) -> None:
             connection.receive_release()
         finally:
             connection.close()
+
+
+async def usage(context: Context, container: str) -> list[Usage]:
+    """What the container's leases take now. Raises Refused, Failure."""
+    connection = Connection(context.settings.attach_socket)
+    connection.socket.settimeout(USAGE_SECONDS)
+    try:
+        connection.ask_for_usage(container_name(context.root, container))
+        await _answered(connection)
+        return connection.receive_usage()
+    finally:
+        connection.close()
 
 
 async def _answered(connection: Connection) -> None:

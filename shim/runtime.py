@@ -18,7 +18,7 @@ from shim.delegate import Delegate, DelegateError
 from shim.reaper import Reaper
 from shim.stdio import Stdio
 from teemate_runtime.oci import annotation, pid_file, strict_json
-from teemate_runtime.oci.attach import Refused
+from teemate_runtime.oci.attach import Refused, Usage
 from teemate_runtime.oci.context import Context, parse_context
 from teemate_runtime.oci.failure import Failure
 from teemate_runtime.oci.lease import FIRST_DESCRIPTOR
@@ -197,6 +197,15 @@ class Runtime:
     async def update(self, container: str, resources: bytes) -> None:
         """`resources` is the OCI spec's LinuxResources as JSON."""
         await self.delegate.run(["update", "--resources=-", container], stdin=resources)
+
+    async def usage(self, container: str) -> list[Usage] | None:
+        """What the container takes of enclaves; None if it is in none."""
+        if annotation.MATE not in self._protected:
+            return None
+        try:
+            return await leases.usage(self.context, container)
+        except (Refused, Failure) as error:
+            raise DelegateError(str(error)) from error
 
     async def pids(self, container: str) -> list[int]:
         output = await self.delegate.run(["ps", "--format=json", container])

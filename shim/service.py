@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
 
 from protos.containerd import runc_options_pb2, task_v2_pb2
@@ -186,9 +185,7 @@ class TaskService:
         return Empty()
 
     async def stats(self, request: Any) -> task_v2_pb2.StatsResponse:
-        metrics = self._container(request.id).metrics()
-        wrapped = AnyMessage(type_url=metrics.DESCRIPTOR.full_name, value=metrics.SerializeToString())
-        return task_v2_pb2.StatsResponse(stats=wrapped)
+        return task_v2_pb2.StatsResponse(stats=await self._container(request.id).metrics())
 
     async def update(self, request: Any) -> Empty:
         try:

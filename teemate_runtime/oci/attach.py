@@ -17,16 +17,44 @@ MAGIC = 0x50414D54
 VERSION = 1
 MESSAGE_MAX = 4096
 DESCRIPTORS_MAX = 10
-REQUEST, BIND, RELEASE = 1, 2, 3
+REQUEST, BIND, RELEASE, USAGE = 1, 2, 3, 6
 WAIT = 1
 
 _HEAD = struct.Struct("<IHHIi")
 _REQUEST = struct.Struct("<IIQII64s256s128s")
 _GRANTED = struct.Struct("<QQ")
 _BIND = struct.Struct("<QII")
+_USAGE = struct.Struct("<QQQQIIII")
 
 # A dedicated pool builds an enclave before it answers; what is slower than this hangs.
 ANSWER_SECONDS = 60
+
+
+class Usage:
+    """struct attach_usage: what one lease takes."""
+
+    __slots__ = (
+        "compartment_index",
+        "enclave_id",
+        "lease_id",
+        "memory",
+        "memory_limit",
+        "process_id",
+        "thread_count",
+        "threads_in_use",
+    )
+
+    def __init__(self, packed: bytes) -> None:
+        (
+            self.lease_id,
+            self.enclave_id,
+            self.memory,
+            self.memory_limit,
+            self.compartment_index,
+            self.thread_count,
+            self.threads_in_use,
+            self.process_id,
+        ) = _USAGE.unpack(packed)
 
 
 class Refused(Exception):
@@ -95,6 +123,16 @@ class Connection:
 
     def receive_release(self) -> None:
         self._receive(RELEASE)
+
+    def ask_for_usage(self, container: str) -> None:
+        self._send(USAGE, container.encode())
+
+    def receive_usage(self) -> list[Usage]:
+        """What each of the container's leases takes."""
+        answer, _ = self._receive(USAGE)
+        if len(answer) % _USAGE.size:
+            raise Failure(f"{self._path} gave a malformed answer", remedy=VERSIONS)
+        return [Usage(answer[at : at + _USAGE.size]) for at in range(0, len(answer), _USAGE.size)]
 
     def _send(self, kind: int, body: bytes) -> None:
         try:

@@ -49,13 +49,8 @@ def watched(fragile: Stack) -> Iterator[Stack]:
 
 
 def traces(stack: Stack) -> set[str]:
-    own = {address(stack, bundle) for bundle in tasks_of.bundles(stack.containerd)}
+    own = {tasks_of.address(stack.containerd, bundle) for bundle in tasks_of.bundles(stack.containerd)}
     return tasks_of.bundles(stack.containerd) | tasks_of.delegate_containers(stack.containerd) | own
-
-
-def address(stack: Stack, container: str) -> str:
-    bundle = stack.containerd.directory / "state" / "io.containerd.runtime.v2.task" / "default" / container
-    return (bundle / "address").read_text().removeprefix("unix://")
 
 
 def zygotes(stack: Stack) -> list[int]:
@@ -96,7 +91,7 @@ def test_containerd_restarted_under_running_containers(watched: Stack) -> None:
         name: before[name] for name in names if name != "kept1"
     }
     tasks_of.wait_status(watched.containerd, "kept1", "STOPPED")
-    assert tasks_of.state(address(watched, "kept1"), "kept1").exit_status == 128 + signal.SIGKILL
+    assert tasks_of.state(tasks_of.address(watched.containerd, "kept1"), "kept1").exit_status == 128 + signal.SIGKILL
     assert watched.containerd.ctr("tasks", "exec", "--exec-id=e", "kept2", "echo", "here").stdout == "here\n"
     with Events(watched.containerd) as events:
         watched.containerd.ctr("tasks", "kill", "--signal=SIGKILL", "kept3")

@@ -17,6 +17,7 @@ from enclave_host.attach_protocol import (
     AttachGranted,
     AttachRequest,
     AttachType,
+    AttachUsage,
     LeaseFlag,
     LeaseGrant,
     LeaseMapping,
@@ -63,15 +64,16 @@ int main(void)
     struct attach_bind b;
     struct attach_granted d;
     struct attach_head h;
+    struct attach_usage u;
     NUMBER(LEASE_MAGIC); NUMBER(LEASE_VERSION); NUMBER(LEASE_MAPPINGS_MAX); NUMBER(ATTACH_MAGIC);
     NUMBER(ATTACH_VERSION); NUMBER(ATTACH_MESSAGE_MAX);
-    printf("types %d %d %d %d %d %d %d\n", ATTACH_REQUEST, ATTACH_BIND, ATTACH_RELEASE, ATTACH_CHILD, ATTACH_PING,
-           ATTACH_SCRUB, ATTACH_SCRUBBED);
+    printf("types %d %d %d %d %d %d %d %d\n", ATTACH_REQUEST, ATTACH_BIND, ATTACH_RELEASE, ATTACH_CHILD, ATTACH_PING,
+           ATTACH_USAGE, ATTACH_SCRUB, ATTACH_SCRUBBED);
     printf("flags %d %d %d %d %d\n", LEASE_SOFTWARE_MODEL, LEASE_TRACE_SYSCALLS, LEASE_NO_PATCH, LEASE_TSC_CLOCK,
            ATTACH_WAIT);
     if (fread(&g, sizeof g, 1, stdin) != 1 || fread(&r, sizeof r, 1, stdin) != 1 ||
         fread(&b, sizeof b, 1, stdin) != 1 || fread(&d, sizeof d, 1, stdin) != 1 ||
-        fread(&h, sizeof h, 1, stdin) != 1 || getchar() != EOF)
+        fread(&h, sizeof h, 1, stdin) != 1 || fread(&u, sizeof u, 1, stdin) != 1 || getchar() != EOF)
         return 1;
     printf("grant %x %u %lu %lu %lu %lu %lu %u %u %lu %lu %u %u %s\n", g.magic, g.version, g.lease_id, g.enclave_id,
            g.enclave_base, g.enclave_size, g.compartment_base, g.compartment_index, g.thread_count, g.memory_limit,
@@ -83,6 +85,8 @@ int main(void)
     printf("bind %lu %u\n", b.lease_id, b.process_id);
     printf("granted %lu %lu\n", d.lease_id, d.build_us);
     printf("head %x %u %u %u %d\n", h.magic, h.version, h.type, h.size, h.status);
+    printf("usage %lu %lu %lu %lu %u %u %u %u\n", u.lease_id, u.enclave_id, u.memory, u.memory_limit,
+           u.compartment_index, u.thread_count, u.threads_in_use, u.process_id);
     return 0;
 }
 """
@@ -93,7 +97,7 @@ def test_the_compiler_reads_what_python_writes(tmp_path: Path) -> None:
     source.write_text(PROBE)
     subprocess.run(["cc", "-I", str(ROOT), "-o", str(tmp_path / "probe"), str(source)], check=True)
     content = GRANT.pack() + REQUEST.pack() + AttachBind(20, 21).pack() + AttachGranted(22, 23).pack()
-    content += Message(AttachType.CHILD, status=-11).pack()
+    content += Message(AttachType.CHILD, status=-11).pack() + AttachUsage(*range(30, 38)).pack()
     done = subprocess.run([str(tmp_path / "probe")], input=content, capture_output=True, check=True)
     assert done.stdout.decode().splitlines() == [
         f"LEASE_MAGIC {protocol.LEASE_MAGIC}",
@@ -111,6 +115,7 @@ def test_the_compiler_reads_what_python_writes(tmp_path: Path) -> None:
         "bind 20 21",
         "granted 22 23",
         "head 50414d54 1 4 16 -11",
+        "usage 30 31 32 33 34 35 36 37",
     ]
 
 
@@ -118,6 +123,8 @@ def test_what_is_packed_is_unpacked() -> None:
     assert LeaseGrant.unpack(GRANT.pack()) == GRANT
     assert AttachRequest.unpack(REQUEST.pack()) == REQUEST
     assert AttachBind.unpack(AttachBind(1, 2).pack()) == AttachBind(1, 2)
+    usage = AttachUsage(*range(8))
+    assert AttachUsage.unpack(usage.pack()) == usage
     assert AttachGranted.unpack(AttachGranted(1, 2).pack()) == AttachGranted(1, 2)
     message = Message(AttachType.RELEASE, protocol.pack_container("ns/c"), status=0)
     assert Message.unpack(message.pack()) == message

@@ -31,6 +31,7 @@ from enclave_host.attach_protocol import (
 from enclave_host.channel import MALFORMED_MAX
 from enclave_host.layout import COMPARTMENT_STRIDE, ENCLAVE_BASE
 from enclave_host.lease import LeaseState
+from teemate_runtime.oci.attach import Connection
 from tests.harness.patience import PATIENCE
 from tests.unit.fake_host import RunningDaemon, descriptors_are_back, settled_descriptors
 
@@ -80,6 +81,27 @@ def test_grant_names_what_it_carries(host: RunningDaemon) -> None:
         assert len(grant.descriptors) == 1 + 1 + max(mapping.descriptor for mapping in content.mappings) + 1
         assert [(m.prot, m.size) for m in content.mappings] == [(5, 4096), (1, 4096), (7, COMPARTMENT_STRIDE)]
         grant.close()
+
+
+def test_usage_of_a_container(host: RunningDaemon) -> None:
+    with sleeper() as process, AttachClient(host.run_directory) as client:
+        bound, held = client.request(ask(threads=2, memory=32 << 20)), client.request(ask())
+        other = client.request(ask("own", container="ns/other"))
+        client.bind(bound.lease_id, process_id=process.pid)
+        connection = Connection(str(host.run_directory / "attach.sock"))
+        connection.ask_for_usage("ns/one")
+        first, second = connection.receive_usage()
+        connection.ask_for_usage("ns/nobody")
+        assert connection.receive_usage() == []
+        connection.close()
+        assert (first.lease_id, first.process_id) == (bound.lease_id, process.pid)
+        assert (first.thread_count, first.threads_in_use, first.memory_limit) == (2, 1, 32 << 20)
+        assert first.compartment_index != second.compartment_index
+        memory = host.call(lambda daemon: daemon.leases.leases[bound.lease_id].compartment.memory())
+        assert first.memory == memory
+        assert (second.lease_id, second.process_id, second.threads_in_use) == (held.lease_id, 0, 0)
+        for grant in (bound, held, other):
+            grant.close()
 
 
 def test_image_and_grant_cannot_be_changed(host: RunningDaemon) -> None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from google.protobuf.message import Message
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError, Message
 
+from enclave_host.attach_protocol import AttachUsage
+from protos import metrics_pb2
+from protos.containerd import cgroups_v1_pb2, cgroups_v2_pb2
+from shim import enclave_metrics
 from shim.cgroup import UNLIMITED, Cgroup
+from teemate_runtime.oci.attach import Usage
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -117,3 +123,37 @@ def test_version_2(tmp_path: Path) -> None:
     first, second = metrics.io.usage
     assert (first.rbytes, first.wbytes, first.rios, first.wios) == (1, 2, 3, 4)
     assert (second.major, second.rbytes) == (7, 0)
+
+
+@pytest.mark.parametrize(("files", "membership"), [(V1, "1:pids:/c\n2:memory:/c\n"), (V2, "0::/c\n")])
+def test_the_enclaves_part_is_in_addition(tmp_path: Path, files: dict[str, str], membership: str) -> None:
+    """containerd and its clients decode what they know, and keep the rest."""
+    write(tmp_path, files)
+    metrics = of_process(tmp_path, membership).metrics()
+    usages = [Usage(AttachUsage(1, 2, 4096, 1 << 20, 3, 8, 5, 77).pack()), Usage(AttachUsage(*[1] * 8).pack())]
+    written = enclave_metrics.append(metrics.SerializeToString(), enclave_metrics.enclave_metrics(usages))
+    decoded = type(metrics).FromString(written)
+    assert [(field.name, value) for field, value in decoded.ListFields()] == [
+        (field.name, value) for field, value in metrics.ListFields()
+    ]
+    enclave = enclave_metrics.read(Any(value=decoded.SerializeToString()))
+    assert enclave is not None
+    assert (enclave.tcs_in_use, enclave.epc_committed) == (6, 4097)
+    assert enclave.processes[0] == metrics_pb2.Process(
+        process_id=77, enclave_id=2, compartment=3, tcs=8, tcs_in_use=5, epc_committed=4096, epc_limit=1 << 20
+    )
+
+
+def test_metrics_without_an_enclave(tmp_path: Path) -> None:
+    write(tmp_path, V2)
+    metrics = of_process(tmp_path, "0::/c\n").metrics()
+    assert enclave_metrics.read(Any(value=metrics.SerializeToString())) is None
+    with pytest.raises(DecodeError):
+        enclave_metrics.read(Any(value=b"\xff"))
+
+
+@pytest.mark.parametrize("message", [cgroups_v1_pb2.Metrics, cgroups_v2_pb2.Metrics])
+def test_our_field_is_none_of_containerds(message: type[Message]) -> None:
+    (ours,) = metrics_pb2.ContainerMetrics.DESCRIPTOR.fields
+    assert ours.number not in message.DESCRIPTOR.fields_by_number
+    assert ours.number > 50_000
