@@ -6,11 +6,12 @@ import lzma
 from pathlib import Path
 
 from tests.harness.rootfs import RootFs
-from tests.vm import initramfs, kernels, machine, selftests
+from tests.vm import enclaves, initramfs, kernels, machine, selftests
 from tests.vm.kernels import BUILD, ROOT, Kernel
 
 EPC_PAGES = 16384
 _GUEST = ROOT / "tests" / "vm" / "guest"
+_PROBE = ROOT / "tests" / "vm" / "enclu_guest"
 
 # The kernel's module is not built in, and the guest has no modprobe.
 _LOAD = f"""\
@@ -29,6 +30,9 @@ PHASES = (
     ("enclu-load", _LOAD),
     ("selftests", "cd /t/selftests && ./test_sgx"),
     ("selftests-cpuid", "cd /t/selftests-cpuid && ./test_sgx"),
+    ("enclu", "/t/vmtest enclu"),
+    ("enclu-death", "/t/vmtest enclu-death"),
+    ("enclu-fuzz", "/t/vmtest enclu-fuzz 6000 1"),
     ("enclu-unload", _UNLOAD),
 )
 
@@ -45,9 +49,17 @@ def boot(kernel: Kernel, *, timeout: int, memory_mib: int = 512) -> machine.Cons
         fs.copy(programs / "test_encl.elf", f"/t/{name}/test_encl.elf")
     cmac = directory / "cmac.ko"
     cmac.write_bytes(_crypto_module(kernel, "cmac"))
+    kernels.run("make", "-s", "-C", _GUEST, f"OUT={BUILD}")
+    enclave = directory / "probe.enclave"
+    enclaves.write(enclave, enclaves.probe(_probe_code(directory)))
     archive = initramfs.pack(
         directory,
-        files={"t/teemate.ko": kernels.build_module(kernel, ROOT / "kernel_module", "teemate"), "t/cmac.ko": cmac},
+        files={
+            "t/teemate.ko": kernels.build_module(kernel, ROOT / "kernel_module", "teemate"),
+            "t/cmac.ko": cmac,
+            "t/vmtest": BUILD / "vmtest",
+            "t/probe.enclave": enclave,
+        },
         phases=PHASES,
         layer=fs.layer(),
     )
@@ -61,3 +73,13 @@ def _crypto_module(kernel: Kernel, name: str) -> bytes:
     folder = kernel.image.parent / "lib" / "modules" / kernel.release / "kernel" / "crypto"
     plain, packed = folder / f"{name}.ko", folder / f"{name}.ko.xz"
     return plain.read_bytes() if plain.exists() else lzma.decompress(packed.read_bytes())
+
+
+def _probe_code(directory: Path) -> bytes:
+    """What the probe enclave executes, as it is in memory."""
+    program, code = directory / "probe.elf", directory / "probe.bin"
+    kernels.run(
+        "gcc", "-nostdlib", "-static", "-Wl,-Ttext=0,-e,entry,--build-id=none", "-o", program, _PROBE / "probe.S"
+    )
+    kernels.run("objcopy", "-O", "binary", "-j", ".text", program, code)
+    return code.read_bytes()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.cmac import CMAC
 
 from tests.vm import enclu_run, machine, selftests
 from tests.vm.kernels import Kernel
 from tests.vm.module_run import assert_no_complaint, assert_phase_passed
 
 BOOT_SECONDS = 600  # a busy machine; an idle one takes 20
+REPORT_SIGNED, REPORT_MAC = 384, 416
+CPUSVN = b"teemate-insecure"
 TESTS = 16  # in Linux 6.1 and 6.12
 
 # These ask CPUID for the size of the EPC, and the emulation leaves CPUID alone: there is none.
@@ -43,6 +47,16 @@ def test_selftests_with_an_epc_size(console: machine.Console) -> None:
     results = selftests.results(lines)
     assert len(results) == TESTS, "\n".join(lines)
     assert set(results.values()) == {"pass"}, "\n".join(lines)
+
+
+def test_report_is_confirmed_by_the_targets_key(console: machine.Console) -> None:
+    """EGETKEY gives the target of a report the key that its MAC was made with."""
+    printed = dict(line.split(" ", 1) for line in console.phases["enclu"].lines if line.startswith(("report ", "key ")))
+    report = bytes.fromhex(printed["report"])
+    mac = CMAC(AES(bytes.fromhex(printed["key"])))
+    mac.update(report[:REPORT_SIGNED])
+    mac.verify(report[REPORT_MAC:])
+    assert report[: len(CPUSVN)] == CPUSVN, "nobody shall take this for a real CPU's"
 
 
 def test_kernel_does_not_complain(console: machine.Console) -> None:

@@ -36,6 +36,14 @@ int main(int count, char **arguments)
         return stress((unsigned int)atoi(arguments[2]));
     if (!strcmp(name, "count"))
         return count_instructions();
+    if (!strcmp(name, "enclu"))
+        return enclu_test();
+    if (!strcmp(name, "enclu-death"))
+        return enclu_death_test();
+    if (!strcmp(name, "no-enclave"))
+        return no_enclave();
+    if (!strcmp(name, "enclu-fuzz") && count == 4)
+        return enclu_fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]));
     if (!strcmp(name, "container") && count == 4)
         return container_main(atoi(arguments[2]), atoi(arguments[3]));
     fprintf(stderr, "vmtest: unknown phase \"%s\"\n", name);

@@ -16,4 +16,9 @@ int fuzz(unsigned int steps, unsigned int seed, int failing);
 int stress(unsigned int rounds);
 /* Prints "count NAME NUMBER" lines */
 int count_instructions(void);
+int enclu_test(void);
+int enclu_death_test(void);
+/* What a process executes that had an enclave */
+int no_enclave(void);
+int enclu_fuzz(unsigned int steps, unsigned int seed);
 #endif
