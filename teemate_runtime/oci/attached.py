@@ -62,9 +62,10 @@ def _watch(
 ) -> None:
     os.setsid()  # a terminal's SIGINT is for the delegate
     try:
-        while not (written := os.path.exists(path)) and living():
+        while not pid_file.is_written(path) and living():
             time.sleep(_POLL_SECONDS)
-        if not written or not lease:
+        # It may have written the file and ended between the two questions.
+        if not lease or not pid_file.is_written(path):
             return
         process = pid_file.read(path)
         try:

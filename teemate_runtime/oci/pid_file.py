@@ -7,6 +7,14 @@ import os
 from teemate_runtime.oci.failure import Failure
 
 
+def is_written(path: str) -> bool:
+    """crun makes the file first and writes to it then."""
+    try:
+        return os.stat(path).st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def read(path: str) -> int:
     try:
         with open(path, "rb", buffering=0) as file:

@@ -57,7 +57,9 @@ def main() -> None:
     if pid_file:
         # its own process is as good as a container's: it lives long enough to be bound to
         pid = int((DIRECTORY / "pid").read_text()) if (DIRECTORY / "pid").exists() else os.getpid()
-        Path(pid_file).write_text(str(pid))
+        with Path(pid_file).open("w") as written:  # as crun does it: first the file, then what is in it
+            time.sleep(0.05)
+            written.write(str(pid))
     if command == "run":
         time.sleep(0.3)
         raise SystemExit(7)
