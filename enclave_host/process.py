@@ -5,11 +5,13 @@ import errno
 import os
 import select
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
+from enclave_host.closing import close_aside
 from enclave_host.errors import HostError
-from enclave_host.providers.base import FileIdentity
+from enclave_host.providers.base import FileIdentity, FilePlace, file_identity
 
 _SYS_PIDFD_GETFD = 438
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -69,21 +71,6 @@ def _start_time(pid: int) -> int:
     return int(content.rpartition(")")[2].split()[19])
 
 
-def open_files(pid: int) -> Iterator[tuple[int, FileIdentity]]:
-    """Descriptor numbers and identities of what a process has open, as far as it can be seen."""
-    directory = Path(f"/proc/{pid}/fd")
-    try:
-        numbers = sorted(int(name.name) for name in directory.iterdir())
-    except OSError:
-        return
-    for number in numbers:
-        try:
-            status = (directory / str(number)).stat()
-        except OSError:
-            continue  # closed meanwhile
-        yield number, FileIdentity(device=status.st_dev, inode=status.st_ino)
-
-
 def take_descriptor(process: Process, number: int) -> int:
     """A copy of another process's descriptor (pidfd_getfd), close-on-exec."""
     fd: int = _libc.syscall(_SYS_PIDFD_GETFD, process.pidfd, number, 0)
@@ -91,3 +78,44 @@ def take_descriptor(process: Process, number: int) -> int:
         code = ctypes.get_errno()
         raise OSError(code, f"pidfd_getfd of descriptor {number} of process {process.pid}: {os.strerror(code)}")
     return fd
+
+
+def take_files(process: Process, wanted: AbstractSet[FileIdentity]) -> dict[FileIdentity, int]:
+    """Copies of those of the files that the process has open (pidfd_getfd), to be closed by the caller.
+
+    Foreign files are not looked at: of a file of FUSE even stat asks the server, which may be the process itself, and
+    never answer. The kernel alone says where a file is; stat is for our copy. The process may have put something else
+    there in between, which is let go of aside, since a close may wait, too.
+    """
+    taken: dict[FileIdentity, int] = {}
+    for number in _candidates(process.pid, wanted):
+        try:
+            fd = take_descriptor(process, number)
+        except OSError:
+            continue  # closed meanwhile
+        identity = file_identity(fd) if _may_be_wanted(fd, wanted) else None
+        if identity is not None and identity in wanted and identity not in taken:
+            taken[identity] = fd
+        else:
+            close_aside([fd])
+    return taken
+
+
+def _candidates(pid: int, wanted: AbstractSet[FileIdentity]) -> Iterator[int]:
+    """Numbers of descriptors that look like the wanted files."""
+    try:
+        numbers = sorted(int(name.name) for name in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return
+    for number in numbers:
+        try:
+            place = FilePlace.of(pid, number)
+        except OSError:
+            continue  # closed meanwhile
+        if any(place.may_be(identity) for identity in wanted):
+            yield number
+
+
+def _may_be_wanted(fd: int, wanted: AbstractSet[FileIdentity]) -> bool:
+    place = FilePlace.of("self", fd)
+    return any(place.may_be(identity) for identity in wanted)

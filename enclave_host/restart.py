@@ -7,13 +7,14 @@ import socket
 from collections import defaultdict
 
 from enclave_host.channel import reconnect
+from enclave_host.closing import close_aside
 from enclave_host.enclave import Compartment, CompartmentState, Enclave
 from enclave_host.journal import EnclaveRecord, Journal, LeaseRecord
 from enclave_host.lease import Lease
 from enclave_host.lease_manager import LeaseManager
 from enclave_host.pool_registry import PoolRegistry
-from enclave_host.process import Process, ProcessGoneError, open_files, open_process, take_descriptor
-from enclave_host.providers.base import FileIdentity, Provider, file_identity
+from enclave_host.process import Process, ProcessGoneError, open_process, take_files
+from enclave_host.providers.base import FileIdentity, Provider
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def _adopt_enclave(
     compartment_fds: dict[int, int] = {}
     usable = []
     for lease, process in found:
-        files = _files_by_identity(process)
+        files = _take_files(process, record, lease)
         try:
             if image_fd < 0:
                 image_fd = _open_file(process, files, record.image, os.O_RDONLY)
@@ -67,9 +68,11 @@ def _adopt_enclave(
             _log.error("lease %d of container %s: cannot be adopted: %s", lease.id, lease.container, error)
             process.close()
             journal.end_lease(lease.id)
-            continue
-        compartment_fds[lease.compartment] = fd
-        usable.append((lease, process, _channel(process, files, lease.channel)))
+        else:
+            compartment_fds[lease.compartment] = fd
+            usable.append((lease, process, _channel(process, files, lease.channel)))
+        finally:
+            close_aside(list(files.values()))
     if not usable:
         if image_fd >= 0:
             os.close(image_fd)
@@ -110,35 +113,28 @@ def _lease(record: LeaseRecord, compartment: Compartment) -> Lease:
     )
 
 
-def _files_by_identity(process: Process) -> dict[FileIdentity, int]:
-    return {identity: number for number, identity in open_files(process.pid)}
+def _take_files(process: Process, enclave: EnclaveRecord, lease: LeaseRecord) -> dict[FileIdentity, int]:
+    return take_files(process, {enclave.image, lease.compartment_file, *filter(None, [lease.channel])})
 
 
 def _open_file(process: Process, files: dict[FileIdentity, int], wanted: FileIdentity, flags: int) -> int:
-    """An open file description of our own on a file that the process has open."""
-    number = files.get(wanted)
-    if number is None:
+    """An open file description of our own on a file that was taken from the process."""
+    if wanted not in files:
         raise OSError(errno.ENOENT, f"process {process.pid} has closed inode {wanted.inode}")
     try:
-        # The process may have put a FIFO there meanwhile, whose opening waits.
-        fd = os.open(f"/proc/{process.pid}/fd/{number}", flags | os.O_CLOEXEC | os.O_NONBLOCK)
+        return os.open(f"/proc/self/fd/{files[wanted]}", flags | os.O_CLOEXEC)
     except OSError as error:
         if error.errno != errno.ENXIO:
             raise
-        fd = take_descriptor(process, number)  # the kernel module's leases cannot be opened anew
-    if file_identity(fd) != wanted:
-        os.close(fd)
-        raise OSError(errno.ESTALE, f"descriptor {number} of process {process.pid} is another file now")
-    return fd
+        return os.dup(files[wanted])  # the kernel module's leases cannot be opened anew
 
 
 def _channel(process: Process, files: dict[FileIdentity, int], wanted: FileIdentity | None) -> socket.socket | None:
     """A new daemon's end for the lease channel that the process holds. Without it, it can have no children."""
-    number = files.get(wanted) if wanted is not None else None
     try:
-        if number is None:
+        if wanted is None or wanted not in files:
             raise OSError(errno.ENOENT, "it has closed its lease channel")
-        with socket.socket(fileno=take_descriptor(process, number)) as theirs:
+        with socket.socket(fileno=os.dup(files[wanted])) as theirs:
             return reconnect(theirs)
     except OSError as error:
         _log.warning("process %d cannot ask for leases of children any more: %s", process.pid, error)

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from enclave_host.attach_protocol import LeaseFlag, LeaseMapping
@@ -13,15 +14,44 @@ from enclave_host.sigstruct import Identity
 
 @dataclass(frozen=True)
 class FileIdentity:
-    """Device and inode: by them a restarted daemon knows the descriptors in living processes again."""
+    """Device and inode: by them a restarted daemon knows the descriptors in living processes again.
+
+    `mount` is where it looks for them: a mount of the kernel's own, for memfds or sockets or leases, of which no file
+    system server in a container can make another. 0: not known.
+    """
 
     device: int
     inode: int
+    mount: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class FilePlace:
+    """What the kernel tells of a descriptor's file without asking its file system."""
+
+    mount: int
+    inode: int | None  # None: a kernel before 5.14
+
+    @classmethod
+    def of(cls, process: int | str, fd: int) -> "FilePlace":
+        lines = Path(f"/proc/{process}/fdinfo/{fd}").read_text().splitlines()
+        values = dict(line.split(":", 1) for line in lines if line.startswith(("mnt_id:", "ino:")))
+        inode = values.get("ino")
+        return cls(mount=int(values["mnt_id"]), inode=None if inode is None else int(inode))
+
+    def may_be(self, identity: FileIdentity) -> bool:
+        return self.mount == identity.mount and self.inode in (None, identity.inode)
+
+
+_mounts: dict[int, int] = {}  # by device; for what we ask here there is one each
 
 
 def file_identity(fd: int) -> FileIdentity:
+    """Of a memfd, socket, pipe or lease. Not of a file that has a path: its device may be mounted twice."""
     status = os.fstat(fd)
-    return FileIdentity(device=status.st_dev, inode=status.st_ino)
+    if status.st_dev not in _mounts:
+        _mounts[status.st_dev] = FilePlace.of("self", fd).mount
+    return FileIdentity(device=status.st_dev, inode=status.st_ino, mount=_mounts[status.st_dev])
 
 
 @dataclass(frozen=True)
