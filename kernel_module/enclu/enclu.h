@@ -50,8 +50,8 @@ struct enclu_enclave {
 	struct kref ref; /* of the file, and of each thread inside */
 	struct teemate_enclave *enclave; /* what was built */
 	unsigned long flags; /* ENCLU_IN_IOCTL */
-	struct mutex zap_lock;
-	struct mutex lock;
+	struct mutex zap_lock; /* taking pages out of page tables, one task at a time */
+	struct mutex lock; /* what the pages are, and who maps them */
 	struct xarray pages; /* struct epc_entry; what was added gets here when it is first needed */
 	struct list_head mms; /* under lock */
 	unsigned int zap_pass; /* under zap_lock */

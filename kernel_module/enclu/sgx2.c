@@ -176,7 +176,7 @@ static long remove_pages(struct enclu_enclave *encl, void __user *arg)
  */
 long enclu_sgx2_ioctl(struct enclu_enclave *encl, unsigned int command, void __user *arg)
 {
-	long (*handler)(struct enclu_enclave * encl, void __user *arg);
+	typeof(restrict_permissions) *handler;
 
 	switch (command) {
 	case SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS:

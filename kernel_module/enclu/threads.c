@@ -31,8 +31,7 @@ struct enclu_thread *enclu_thread_find(void)
 	unsigned long flags;
 
 	spin_lock_irqsave(&threads_lock, flags);
-	hash_for_each_possible(threads, thread, node, (unsigned long)current)
-	{
+	hash_for_each_possible(threads, thread, node, (unsigned long)current) {
 		if (thread->task == current) {
 			found = thread;
 			break;

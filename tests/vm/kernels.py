@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,13 +70,25 @@ def fetch(series: str) -> Kernel:
 
 def build_module(kernel: Kernel, source: Path, name: str) -> Path:
     """Build a module out of tree with all warnings on; a warning is an error."""
+    return _make_module(kernel, source, name) / f"{name}.ko"
+
+
+def check_module(kernel: Kernel, source: Path, name: str) -> None:
+    """Run sparse over a module's sources; what it says is an error."""
+    if not shutil.which("sparse"):
+        raise KernelError("sparse is missing: install the package sparse")
+    _make_module(kernel, source, f"{name}-sparse", "C=2", "CF=-Wsparse-error")
+
+
+def _make_module(kernel: Kernel, source: Path, name: str, *options: str) -> Path:
     output = BUILD / "modules" / kernel.release / name
     output.mkdir(parents=True, exist_ok=True)
     _mirror(source, output)
-    log = run("make", "-s", "-C", kernel.headers, f"M={output}", "W=1", "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules")
+    variables = (f"M={output}", "W=1", "CONFIG_DEBUG_INFO_BTF_MODULES=")
+    log = run("make", "-s", "-C", kernel.headers, *variables, *options, "modules")
     if re.search(r"\bwarning:", log):
         raise KernelError(f"{name} for {kernel.release} builds with warnings:\n{log}")
-    return output / f"{name}.ko"
+    return output
 
 
 def _mirror(source: Path, output: Path) -> None:
