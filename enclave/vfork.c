@@ -30,8 +30,9 @@ static struct registers *frame_below(const void *in_use)
 }
 
 /* What the child was killed in cannot be gone on with. */
-static _Noreturn void end_process(const char *what)
+static _Noreturn void end_process(struct thread *self, const char *what)
 {
+    self->is_vfork_child = 0; /* whatever the host answers now, nothing returns to the parent */
     host_log(
         LOG_ERROR,
         "vfork: the child was killed while it changed %s, which it shares with its parent: the process cannot go on",
@@ -44,7 +45,7 @@ static _Noreturn void resume_parent(struct thread *self, long result)
     struct vfork_state *state = vfork_state(self);
     const char *torn = locks_recover(self);
     if (torn)
-        end_process(torn);
+        end_process(self, torn);
     memcpy((char *)self + OWN, (char *)&state->parent + OWN, sizeof(*self) - OWN);
     self->syscall_number = state->parent.syscall_number;
     self->pending = 1; /* what came meanwhile */

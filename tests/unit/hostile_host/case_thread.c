@@ -166,10 +166,64 @@ static void a_child_begins_once(void)
     EXPECT(result_in_parent(thread, 1L << 40) == -EIO);
 }
 
+static struct thread *begin_child(struct exchange *exchange)
+{
+    set_up();
+    struct thread *thread = thread_at(&fake_compartment, 0);
+    thread->compartment = &fake_compartment;
+    thread->exchange = exchange;
+    thread->state = THREAD_RUNNING;
+    vfork_state(thread)->parent = *thread;
+    thread->is_vfork_child = 1;
+    restored = 0;
+    return thread;
+}
+
+static void locks_of_a_dead_child_are_freed(void)
+{
+    static struct exchange exchange;
+    static struct thread sibling;
+
+    struct thread *thread = begin_child(&exchange);
+    fake_compartment.fd_lock.holder = fake_compartment.clocks[1].lock.holder = (uint64_t)thread;
+    fake_compartment.signal_lock.holder = (uint64_t)&sibling;
+    EXPECT(result_in_parent(thread, CHILD_ID) == CHILD_ID);
+    EXPECT(!fake_compartment.fd_lock.holder && !fake_compartment.clocks[1].lock.holder);
+    EXPECT(fake_compartment.signal_lock.holder == (uint64_t)&sibling); /* who lives, and goes on */
+    EXPECT(!thread->is_vfork_child);
+}
+
+/* What it was changing cannot be trusted: the process ends, whatever the host answers. */
+static void a_half_made_change_of_a_dead_child_ends_the_process(void)
+{
+    static struct exchange exchange;
+
+    struct thread *thread = begin_child(&exchange);
+    fake_compartment.fd_lock.holder = (uint64_t)thread;
+    fake_compartment.fd_lock.changing = 1;
+    EXPECT(result_in_parent(thread, CHILD_ID) == 0);
+    EXPECT(fake_compartment.fd_lock.holder == (uint64_t)thread && !thread->is_vfork_child);
+}
+
+static void a_child_starts_no_threads(void)
+{
+    static struct exchange exchange;
+
+    begin_child(&exchange);
+    thread_self()->is_vfork_child = 1;
+    answer = CHILD_ID;
+    EXPECT(CALL(clone, THREAD_FLAGS) == -EAGAIN);
+    EXPECT(fake_compartment.threads_alive == 1);
+    thread_self()->is_vfork_child = 0;
+}
+
 const struct fake_case thread_cases[] = {
     {"threads_that_were_not_to_be_keep_their_slot", threads_that_were_not_to_be_keep_their_slot},
     {"two_threads_do_not_get_one_id", two_threads_do_not_get_one_id},
     {"waits_that_were_cut_off_take_no_room", waits_that_were_cut_off_take_no_room},
     {"a_child_begins_once", a_child_begins_once},
+    {"locks_of_a_dead_child_are_freed", locks_of_a_dead_child_are_freed},
+    {"a_half_made_change_of_a_dead_child_ends_the_process", a_half_made_change_of_a_dead_child_ends_the_process},
+    {"a_child_starts_no_threads", a_child_starts_no_threads},
     {0, 0},
 };
