@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ META_PACKAGES = {"6.1": "linux-headers-amd64", "6.12": "linux-headers-6.12-amd64
 _XZ_MAGIC = b"\xfd7zXZ\0"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ELF_MAGIC = b"\x7fELF"
+
+_building = threading.Lock()  # two machines may need the same module
 
 
 class KernelError(Exception):
@@ -55,6 +58,16 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 
 def fetch(series: str) -> Kernel:
     """The newest kernel of a series that the package lists know. Keeps what was fetched before."""
+    try:
+        return _fetch(series)
+    except KernelError:
+        if os.geteuid():
+            raise
+    run("apt-get", "update", "-q")  # the lists may be older than the archive
+    return _fetch(series)
+
+
+def _fetch(series: str) -> Kernel:
     release = _newest_release(series)
     directory = BUILD / series / release
     kernel = Kernel(
@@ -82,10 +95,11 @@ def check_module(kernel: Kernel, source: Path, name: str) -> None:
 
 def _make_module(kernel: Kernel, source: Path, name: str, *options: str) -> Path:
     output = BUILD / "modules" / kernel.release / name
-    output.mkdir(parents=True, exist_ok=True)
-    _mirror(source, output)
     variables = (f"M={output}", "W=1", "CONFIG_DEBUG_INFO_BTF_MODULES=")
-    log = run("make", "-s", "-C", kernel.headers, *variables, *options, "modules")
+    with _building:
+        output.mkdir(parents=True, exist_ok=True)
+        _mirror(source, output)
+        log = run("make", "-s", f"-j{os.cpu_count()}", "-C", kernel.headers, *variables, *options, "modules")
     if re.search(r"\bwarning:", log):
         raise KernelError(f"{name} for {kernel.release} builds with warnings:\n{log}")
     return output

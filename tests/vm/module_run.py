@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,8 @@ PHASES = (
     ("hardware", _HARDWARE),
 )
 
+_building = threading.Lock()  # several kernels' programs have one place
+
 
 def boot_phases(
     kernel: Kernel,
@@ -52,27 +55,28 @@ def boot_phases(
     name: str = "",
     memory_mib: int = 512,
     cpus: int = 2,
-    accelerator: Sequence[str] = machine.PARALLEL,
+    accelerator: Sequence[str] = machine.IN_TURN,
 ) -> machine.Console:
     """Build all that the phases need, boot, and keep what the machine printed in build/vm/runs/NAME/console.txt."""
     directory = BUILD / "runs" / (name or kernel.series)
     directory.mkdir(parents=True, exist_ok=True)
-    modules = {
-        f"t/{name}.ko": kernels.build_module(kernel, source, name)
-        for name, source in (
-            ("teemate", ROOT / "kernel_module"),
-            ("fake_sgx", ROOT / "tests" / "vm" / "fake_sgx"),
-            ("fail_alloc", ROOT / "tests" / "vm" / "fail_alloc"),
+    with _building:
+        modules = {
+            f"t/{name}.ko": kernels.build_module(kernel, source, name)
+            for name, source in (
+                ("teemate", ROOT / "kernel_module"),
+                ("fake_sgx", ROOT / "tests" / "vm" / "fake_sgx"),
+                ("fail_alloc", ROOT / "tests" / "vm" / "fail_alloc"),
+            )
+        }
+        kernels.run("make", "-s", "-C", ROOT / "tests" / "vm" / "guest", f"OUT={BUILD}")
+        enclave = directory / "standard.enclave"
+        enclaves.write(enclave, enclaves.standard())
+        archive = initramfs.pack(
+            directory,
+            files={"t/vmtest": BUILD / "vmtest", "t/standard.enclave": enclave, **modules},
+            phases=phases,
         )
-    }
-    kernels.run("make", "-s", "-C", ROOT / "tests" / "vm" / "guest", f"OUT={BUILD}")
-    enclave = directory / "standard.enclave"
-    enclaves.write(enclave, enclaves.standard())
-    archive = initramfs.pack(
-        directory,
-        files={"t/vmtest": BUILD / "vmtest", "t/standard.enclave": enclave, **modules},
-        phases=phases,
-    )
     console = machine.boot(
         kernel.image, archive, timeout=timeout, memory_mib=memory_mib, cpus=cpus, accelerator=accelerator
     )
