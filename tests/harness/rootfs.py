@@ -6,6 +6,7 @@ import hashlib
 import io
 import stat
 import tarfile
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from tests.harness.elf import is_elf, runtime_files
@@ -51,16 +52,16 @@ class RootFs:
                 if PurePosixPath(needed) not in self._files:
                     self.file(needed)
 
-    def tree(self, source: Path, path: str | None = None) -> None:
-        """A directory with everything in it except tests."""
+    def tree(self, source: Path, path: str | None = None, *, without: Collection[str] = ()) -> None:
+        """A directory with everything in it except tests and what has one of these names."""
         base = PurePosixPath(path or source)
         for entry in sorted(source.iterdir()):
-            if entry.name in SKIPPED_NAMES or entry.name == "dist-packages":
+            if entry.name in SKIPPED_NAMES or entry.name == "dist-packages" or entry.name in without:
                 continue
             if entry.is_symlink() and not entry.exists():
                 continue
             if entry.is_dir():
-                self.tree(entry, str(base / entry.name))
+                self.tree(entry, str(base / entry.name), without=without)
             else:
                 self.file(entry, str(base / entry.name))
 

@@ -19,7 +19,7 @@ from enclave_host import layout
 from enclave_host.clock import host_has_tsc_clock
 from enclave_host.cpuid import host_cpuid_table
 from enclave_host.image import ENCLU_SITE_SIZE, EnclaveImage, load_image
-from enclave_host.sgx import XFRM_SUPPORTED, Secinfo, Tcs
+from enclave_host.sgx import Secinfo, Tcs, host_xfrm
 
 ROOT = Path(__file__).resolve().parents[2]
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
@@ -74,7 +74,7 @@ def grant(image: EnclaveImage, *, index: int, threads: int, memory: int, flags: 
         index,
         threads,
         memory,
-        XFRM_SUPPORTED,
+        host_xfrm(),
         flags,
         len(mappings),
     )

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from enclave_host import sigstruct
 from teemate_runtime.launcher import script
 from tests.harness.images import THREAD_EXIT, build_programs, program
 from tests.harness.paths import BIN, LIBOS, MATE, ROOT, RUNC
 from tests.harness.rootfs import RootFs
+from tests.vm import initramfs, kernels, machine
+from tests.vm.kernels import BUILD, Kernel
+
+INSTALLED = Path("/opt/teemate")  # in the guest, wherever the checkout is
+PACKAGES = INSTALLED / "packages"
+PYTHON = Path("/usr/bin/python3.11")
+MODULE = INSTALLED / "teemate.ko"
+PHASE = "stack"
+PROGRAM = "tests.vm.guest_stack"
 
 _PACKAGES = (
     "_cffi_backend.cpython-311-x86_64-linux-gnu.so",
@@ -26,35 +40,75 @@ _PACKAGES = (
     "typing_extensions.py",
     "yaml",
 )
-_SITE = Path("lib") / "python3.11" / "site-packages"
+_SITE = BIN.parent / "lib" / "python3.11" / "site-packages"
+# What nothing here imports, and is large
+_UNUSED = ("config-3.11-x86_64-linux-gnu", "distutils", "ensurepip", "pydoc_data", "__pycache__")
+
+
+# runc wants a root that it can leave: a bind of the initramfs.
+_COMMAND = f"""\
+insmod {MODULE}
+mount --rbind / /new
+mount --bind / /new/containers/rootfs
+export PYTHONPATH={PACKAGES} PYTHONDONTWRITEBYTECODE=1
+chroot /new {PYTHON} -m {PROGRAM} {INSTALLED}
+"""
+# The mate's model of ERESUME is IRET, whose stack QEMU reads as if the kernel did: SMAP would forbid it.
+_CPU = "max,-smap"
+_MEMORY_MIB = 1024  # all of it is searched
+_packing = threading.Lock()
+
+
+def boot(kernel: Kernel, *, timeout: int) -> machine.Console:
+    """Pack all that the stack needs, boot, and keep what was printed in build/vm/runs/SERIES-stack/console.txt."""
+    directory = BUILD / "runs" / f"{kernel.series}-stack"
+    directory.mkdir(parents=True, exist_ok=True)
+    with _packing:
+        archive = initramfs.pack(
+            directory,
+            files={str(MODULE).lstrip("/"): kernels.build_module(kernel, ROOT / "kernel_module", "teemate")},
+            phases=[(PHASE, _COMMAND)],
+            layer=files().layer(),
+        )
+    console = machine.boot(kernel.image, archive, timeout=timeout, memory_mib=_MEMORY_MIB, cpu=_CPU, cpus=1)
+    Path(directory / "console.txt").write_text(console.text)
+    return console
+
+
+def _signing_key() -> bytes:
+    """Made here: finding primes takes an emulated processor half a minute."""
+    key = generate_private_key(public_exponent=sigstruct.EXPONENT, key_size=sigstruct.KEY_SIZE * 8)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def files() -> RootFs:
-    """The files, at the paths that they have here."""
+    """The guest's files. What containers run is where it is on this machine."""
     build_programs()
     fs = RootFs()
     for name in ("sqlite3", "python3.11"):
         fs.file(Path("/usr/bin") / name)
     fs.file(program("python3", "python"), "/usr/bin/python3")
-    fs.tree(Path("/usr/lib/python3.11"))
+    fs.file(program("spawn"), "/usr/bin/spawn")
+    fs.tree(Path("/usr/lib/python3.11"), without=_UNUSED)
     fs.file(THREAD_EXIT)
     fs.file(RUNC)
-    for folder in ("enclave_host", "teemate_runtime", "protos", "zygote"):
-        fs.tree(ROOT / folder)
-    venv = BIN.parent
+    for folder in ("enclave_host", "teemate_runtime", "protos"):
+        fs.tree(ROOT / folder, str(PACKAGES / folder), without=_UNUSED)
     for name in _PACKAGES:
-        path = venv / _SITE / name
+        path = _SITE / name
         if path.is_dir():
-            fs.tree(path)
+            fs.tree(path, str(PACKAGES / name), without=_UNUSED)
         elif path.exists():
-            fs.file(path)
-    fs.text(str(venv / "pyvenv.cfg"), (venv / "pyvenv.cfg").read_text())
-    fs.link(str(BIN / "python"), "/usr/bin/python3.11")
-    start = script(interpreter=Path("/usr/bin/python3.11"), packages=ROOT, library=ROOT / "build")
-    fs.text(str(BIN / "teemate-runtime"), start, mode=0o755)
-    fs.copy(LIBOS, str(ROOT / "build" / "libos.elf"))
-    fs.copy(MATE, str(ROOT / "build" / "mate"))
-    fs.file(Path(__file__).with_name("guest_stack.py"), "/t/guest_stack.py")
+            fs.file(path, str(PACKAGES / name))
+    start = script(interpreter=PYTHON, packages=PACKAGES, library=INSTALLED)
+    fs.text(str(INSTALLED / "teemate-runtime"), start, mode=0o755)
+    fs.copy(LIBOS, str(INSTALLED / LIBOS.name))
+    fs.copy(MATE, str(INSTALLED / MATE.name))
+    fs.text(str(INSTALLED / "signing-key.pem"), _signing_key())
+    fs.text(str(PACKAGES / "tests" / "__init__.py"), "")
+    for name in ("__init__", "guest_stack", "guest_container", "guest_memory"):
+        path = Path(__file__).with_name(f"{name}.py")
+        fs.copy(path, str(PACKAGES / "tests" / "vm" / path.name))
     for folder in ("/containers/rootfs", "/new", "/run", "/var/lib"):
         fs.directory(folder)
     return fs
