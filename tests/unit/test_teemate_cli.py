@@ -208,6 +208,14 @@ def test_doctor_on_another_processor() -> None:
     assert kernel._memfd().level == "ok"
 
 
+def test_doctor_says_how_to_install_the_kernel_module(tmp_path: Path) -> None:
+    device = tmp_path / "teemate"
+    absent = kernel._module(device)
+    assert absent.level == "note" and "dkms install" in absent.cure
+    device.touch()
+    assert kernel._module(device).level == "ok"
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 KiB"), (1 << 20, "1 MiB"), (150 << 30, "150 GiB")]
 )

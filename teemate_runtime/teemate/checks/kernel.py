@@ -12,12 +12,13 @@ from teemate_runtime.teemate.checks.finding import Finding, lack, note, ok
 
 _PR_SET_SYSCALL_USER_DISPATCH = 59
 _SYS_PIDFD_GETFD = 438
+_MODULE_DEVICE = Path("/dev/teemate")
 _CGROUP = Path("/sys/fs/cgroup")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def run() -> list[Finding]:
-    return [_architecture(), _user_dispatch(), _pidfd_getfd(), _memfd(), _cgroups()]
+    return [_architecture(), _user_dispatch(), _pidfd_getfd(), _memfd(), _module(), _cgroups()]
 
 
 def _architecture() -> Finding:
@@ -58,6 +59,17 @@ def _memfd() -> Finding:
     finally:
         os.close(memfd)
     return ok(subject, "offered")
+
+
+def _module(device: Path = _MODULE_DEVICE) -> Finding:
+    subject = "Linux: teemate.ko"
+    if device.exists():
+        return ok(subject, f"loaded ({device}): the kernel enforces leases")
+    return note(
+        subject,
+        "not loaded: who holds a compartment's memfd can map it",
+        cure="dkms install ./kernel_module && modprobe teemate, then restart teemate-hostd; see docs/kernel-module.md",
+    )
 
 
 def _cgroups() -> Finding:
