@@ -13,6 +13,7 @@
 #include "host.h"
 #include "memory_internal.h"
 #include "memory_table.h"
+#include "thread.h"
 #include "usercopy.h"
 
 /* Stays in the cache between the host's copy and ours. */
@@ -126,11 +127,17 @@ static long map_to_load(struct compartment *compartment, const struct memory_req
     return map_and_read(compartment, &backed, fd, offset);
 }
 
+/* What is loaded later comes from the host memory of this process: a vfork child's ends with it, the mapping does not.
+ */
+static int can_load_later(const struct compartment *compartment)
+{
+    return !compartment->memory.fill_refused && !thread_self()->is_vfork_child;
+}
+
 long memory_map_file(struct compartment *compartment, const struct memory_request *request, int fd, uint64_t offset)
 {
-    return load_when_touched(request) && !compartment->memory.fill_refused
-               ? map_to_load(compartment, request, fd, offset)
-               : map_and_read(compartment, request, fd, offset);
+    return load_when_touched(request) && can_load_later(compartment) ? map_to_load(compartment, request, fd, offset)
+                                                                     : map_and_read(compartment, request, fd, offset);
 }
 
 int memory_plausible_host_mapping(uint64_t address, uint64_t size)
@@ -158,7 +165,7 @@ long memory_map_shared(struct compartment *compartment, uint64_t size, uint32_t 
         .end = address + size,
         .prot = prot,
         .kind = VMA_SHARED,
-        .flags = map_flags & MAP_TYPE,
+        .flags = (map_flags & MAP_TYPE) | (thread_self()->is_vfork_child ? VMA_OF_CHILD : 0),
     };
     /* An answer that overlaps what the program has already is a lie: the host cannot have forgotten it. */
     result = vma_overlaps(&memory->vmas, address, address + size) ? -EIO : memory_table_set(compartment, &vma);

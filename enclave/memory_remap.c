@@ -12,6 +12,7 @@
 #include "host.h"
 #include "memory_internal.h"
 #include "memory_table.h"
+#include "thread.h"
 #include "usercopy.h"
 
 static long grow_in_place(struct compartment *compartment, const struct vma *vma, uint64_t end, uint64_t added)
@@ -86,6 +87,8 @@ static long remap_shared(struct compartment *compartment, const struct vma *vma,
     struct memory *memory = &compartment->memory;
     if (flags & MREMAP_FIXED)
         return -ENOMEM; /* into ELRANGE, or where the program cannot know */
+    if (thread_self()->is_vfork_child && !(vma->flags & VMA_OF_CHILD))
+        return -ENOMEM; /* on the host the parent's would stay where it is */
     long result = host_syscall(__NR_mremap, address, old_size, new_size, flags, 0, 0);
     if (result < 0)
         return result;

@@ -71,3 +71,17 @@ int memory_table_recover(struct compartment *compartment)
     memory->stale = STALE_SIZE_MAX; /* what it is now nobody knows: look with the next unmapping */
     return 1;
 }
+
+void memory_table_end_child(struct compartment *compartment)
+{
+    struct vma_table *vmas = &compartment->memory.vmas;
+    spin_lock(&compartment->memory.lock);
+    for (uint32_t i = 0; i < vmas->count;) {
+        const struct vma *entry = &vmas->entries[i];
+        if (entry->flags & VMA_OF_CHILD)
+            vma_clear(vmas, entry->start, entry->end); /* a whole entry: cannot fail */
+        else
+            i++;
+    }
+    spin_unlock(&compartment->memory.lock);
+}

@@ -12,6 +12,9 @@ long memory_table_set(struct compartment *compartment, const struct vma *vma);
 long memory_table_clear(struct compartment *compartment, uint64_t start, uint64_t end);
 long memory_table_protect(struct compartment *compartment, uint64_t start, uint64_t end, uint32_t prot);
 
+/* A vfork child has ended, and with it its host memory. */
+void memory_table_end_child(struct compartment *compartment);
+
 /* A holder of memory.lock has died: make table and counters true. Returns 0 if that cannot be. */
 int memory_table_recover(struct compartment *compartment);
 #endif

@@ -11,6 +11,7 @@
 #include "futex.h"
 #include "host.h"
 #include "lock_recovery.h"
+#include "memory_table.h"
 #include "string.h"
 #include "syscall.h"
 
@@ -50,6 +51,7 @@ static _Noreturn void resume_parent(struct thread *self, long result)
     self->syscall_number = state->parent.syscall_number;
     self->pending = 1; /* what came meanwhile */
     futex_end_child(self);
+    memory_table_end_child(self->compartment);
     vfork_restore(&state->point, result, state->parent_frame);
 }
 

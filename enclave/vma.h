@@ -26,6 +26,7 @@ struct vma {
 };
 #define VMA_STACK 0x80000000u
 #define VMA_BRK 0x40000000u
+#define VMA_OF_CHILD 0x20000000u /* host memory of a vfork child, which its parent does not have */
 #define VMA_TABLE_SLACK 2
 
 struct vma_table {

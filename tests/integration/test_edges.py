@@ -11,7 +11,7 @@ LIBRARIES = ("glibc-dynamic", "musl-static")
 CASES = {
     "thread_edges": ("cancel", "robust", "turns", "futex", "pingpong", "storm", "leader"),
     "signal_edges": ("queue", "nested", "altstack", "suspend", "bad-frame", "behind-call", "wild-return"),
-    "spawn": ("vfork", "ends", "signals", "spawn", "threads", "killed"),
+    "spawn": ("vfork", "ends", "signals", "spawn", "threads", "killed", "maps"),
     "registers": ("float", "cpuid", "flags", "rounding", "vectors"),
 }
 

@@ -209,6 +209,39 @@ static int case_killed(void)
     return 0;
 }
 
+static int file_of(char content, size_t size)
+{
+    char path[] = "/tmp/spawn-XXXXXX";
+    int file = mkstemp(path);
+    char *bytes = malloc(size);
+    memset(bytes, content, size);
+    if (file < 0 || unlink(path) || write(file, bytes, size) != (ssize_t)size)
+        perror(path);
+    free(bytes);
+    return file;
+}
+
+/* What a child maps stays with its parent, as far as it is memory of the process; the rest is not in the way. */
+static int case_maps(void)
+{
+    size_t size = 1 << 20;
+    int first = file_of('1', size), second = file_of('2', size);
+    for (int order = 0; order < 2; order++) {
+        char *volatile private = NULL;
+        pid_t child = vfork();
+        if (!child) {
+            void *shared = order ? mmap(NULL, size, PROT_READ, MAP_SHARED, first, 0) : NULL;
+            private = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, first, 0);
+            _exit(shared == MAP_FAILED || private == MAP_FAILED);
+        }
+        printf("child %d\n", outcome(child));
+        char *shared = mmap(NULL, size, PROT_READ, MAP_SHARED, second, 0);
+        printf("shared mapping of the parent %c\n", shared == MAP_FAILED ? '?' : shared[size - 1]);
+        printf("private mapping of the child %c %c\n", private[0], private[size - 1]);
+    }
+    return 0;
+}
+
 static int case_child(void)
 {
     printf("the child\n");
@@ -220,7 +253,7 @@ static const struct {
     int (*run)(void);
 } cases[] = {
     {"vfork", case_vfork},     {"ends", case_ends},   {"signals", case_signals}, {"spawn", case_spawn},
-    {"threads", case_threads}, {"child", case_child}, {"killed", case_killed},
+    {"threads", case_threads}, {"child", case_child}, {"killed", case_killed},   {"maps", case_maps},
 };
 
 int main(int argc, char **argv)

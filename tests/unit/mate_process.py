@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from enclave_host import layout
 from enclave_host.attach_protocol import AttachType, Message, receive_packet, send_packet, unpack_scrubbed
 from enclave_host.image import load_image
 from tests.harness import solo
@@ -26,6 +27,11 @@ _HIGH_FD = 200
 def build() -> None:
     for folder in ("enclave", "mate"):
         subprocess.run(["make", "--silent", "-C", ROOT / folder, f"BUILD={ROOT / 'build'}"], check=True)
+
+
+def _is_tcs(offset: int) -> bool:
+    within = offset - layout.THREADS_OFFSET
+    return 0 <= within < layout.THREADS_MAX * layout.THREAD_STRIDE and within % layout.THREAD_STRIDE == 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,10 @@ class Compartment:
             position = os.lseek(self.memory, start, os.SEEK_HOLE)
             for offset in range(start, position, PAGE):
                 yield offset, os.pread(self.memory, PAGE, offset)
+
+    def left_over(self) -> list[int]:
+        """Offsets of pages that hold anything, but for TCSs."""
+        return [offset for offset, page in self.data() if any(page) and not _is_tcs(offset)]
 
     def spawn(
         self, *program: str | Path, channel: socket.socket | None = None, before: Callable[[], None] | None = None

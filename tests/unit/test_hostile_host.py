@@ -21,6 +21,7 @@ SOURCES = [
     "futex.c",
     "iovec.c",
     "lock_recovery.c",
+    "memory_table.c",
     "passthrough.c",
     "proc_content.c",
     "proc_view.c",

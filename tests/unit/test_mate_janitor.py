@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from enclave_host import layout
 from tests.unit import mate_process
-from tests.unit.mate_process import PAGE, ROOT, Compartment, Janitor
+from tests.unit.mate_process import ROOT, Compartment, Janitor
 
 PROGRAMS = ROOT / "build" / "programs" / "musl-static"
 SECRET = "a tenant's own bytes"
@@ -38,16 +37,6 @@ def janitor() -> Iterator[Janitor]:
         yield janitor
 
 
-def is_tcs(offset: int) -> bool:
-    within = offset - layout.THREADS_OFFSET
-    return 0 <= within < layout.THREADS_MAX * layout.THREAD_STRIDE and within % layout.THREAD_STRIDE == 0
-
-
-def left_over(compartment: Compartment) -> list[int]:
-    zero = bytes(PAGE)
-    return [offset for offset, page in compartment.data() if page != zero and not is_tcs(offset)]
-
-
 def has_pattern(compartment: Compartment) -> bool:
     return any(PATTERN in page for _, page in compartment.data())
 
@@ -63,13 +52,13 @@ def test_killed_program_is_erased(compartment: Compartment, janitor: Janitor) ->
     killed_while_it_waits(compartment)
     assert has_pattern(compartment)  # or the test would prove nothing
     assert janitor.scrub(compartment) > 1000
-    assert left_over(compartment) == []
+    assert compartment.left_over() == []
 
 
 def test_ended_program_is_erased(compartment: Compartment, janitor: Janitor) -> None:
     assert compartment.run(PROGRAMS / "secret", SECRET, "end").returncode == 0
     janitor.scrub(compartment)
-    assert left_over(compartment) == []
+    assert compartment.left_over() == []
 
 
 def test_scrubbing_twice_and_before_use(compartment: Compartment, janitor: Janitor) -> None:
@@ -85,7 +74,7 @@ def test_killed_at_random_moments_and_used_again(compartment: Compartment, janit
             time.sleep(chance.uniform(0, 0.08))
             process.kill()
         janitor.scrub(compartment)
-        assert left_over(compartment) == []
+        assert compartment.left_over() == []
     assert compartment.run(PROGRAMS / "hello").stdout == "hello, world\n"
 
 
@@ -94,7 +83,7 @@ def test_several_compartments_in_a_row(janitor: Janitor) -> None:
         compartment = Compartment.create()
         killed_while_it_waits(compartment)
         janitor.scrub(compartment)
-        assert left_over(compartment) == []
+        assert compartment.left_over() == []
         compartment.close()
 
 
