@@ -81,10 +81,6 @@ class Console:
     def close(self) -> None:
         self.close_stdin()
         self._end_output()
-        if self._output >= 0:
-            self._loop.remove_writer(self._output)
-            os.close(self._output)
-            self._output = -1
         if self._master >= 0:
             self._loop.remove_writer(self._master)
             os.close(self._master)
@@ -141,7 +137,12 @@ class Console:
                 self._loop.add_reader(self._input, self._read_input)
 
     def _end_output(self) -> None:
+        """The client must see the end now: containerd's CRI plug-in waits for it before it deletes an exec."""
         if self._master >= 0:
             self._loop.remove_reader(self._master)
+        if self._output >= 0:
+            self._loop.remove_writer(self._output)
+            os.close(self._output)
+            self._output = -1
         if not self.drained.done():
             self.drained.set_result(None)

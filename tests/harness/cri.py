@@ -15,6 +15,7 @@ from protos import cri_pb2 as pb
 from protos import cri_pb2_grpc
 from tests.harness import cgroups
 from tests.harness.containerd import Containerd, Programs
+from tests.harness.cri_stream import Stream
 from tests.harness.images import image
 from tests.harness.paths import TEEMATE
 from tests.harness.patience import PATIENCE
@@ -258,6 +259,20 @@ class Cri:
     def stats(self, container: str) -> pb.ContainerStats:
         request = pb.ContainerStatsRequest(container_id=container)
         return self.runtime.ContainerStats(request, timeout=PATIENCE).stats
+
+    def stats_of_all(self, pod: Pod) -> list[pb.ContainerStats]:
+        """ListContainerStats of the pod's containers."""
+        request = pb.ListContainerStatsRequest(filter=pb.ContainerStatsFilter(pod_sandbox_id=pod.id))
+        return list(self.runtime.ListContainerStats(request, timeout=PATIENCE).stats)
+
+    def pod_stats(self, pod: Pod) -> pb.PodSandboxStats:
+        request = pb.PodSandboxStatsRequest(pod_sandbox_id=pod.id)
+        return self.runtime.PodSandboxStats(request, timeout=PATIENCE).stats
+
+    def exec_stream(self, container: str, *command: str, tty: bool = False) -> Stream:
+        """Exec, with all streams."""
+        request = pb.ExecRequest(container_id=container, cmd=command, tty=tty, stdin=True, stdout=True, stderr=not tty)
+        return Stream(self.runtime.Exec(request, timeout=PATIENCE).url)
 
     def containers(self) -> list[str]:
         return [each.id for each in self.runtime.ListContainers(pb.ListContainersRequest()).containers]

@@ -15,6 +15,7 @@ from protos import cri_pb2 as pb
 from shim.address import Address
 from shim.runtime import ROOT_NAME
 from tests.harness.cri import NAMESPACE, Cri, CriContainerd, Pod
+from tests.harness.cri_stream import RESIZE, STDERR, STDOUT
 from tests.harness.images import build_programs
 from tests.harness.leaks import KEPT_BYTES_PER_COMPARTMENT, assert_nothing_leaked, compartments_touched, holdings
 from tests.harness.mounts import mounts_under
@@ -67,6 +68,41 @@ def test_a_pods_life_is_that_with_runc(cri: Cri, stack: Stack) -> None:
     expected = session(cri, stack, "runc")
     assert expected["shims"] == 1 and expected["exec"] == (3, b"out\n", b"err\n") and expected["memory"]
     assert session(cri, stack, "teemate") == expected
+
+
+@pytest.mark.parametrize("handler", ["runc", "teemate"])
+def test_streams_of_an_exec(cri: Cri, handler: str) -> None:
+    """`kubectl exec -i`, and `-it` with a window size."""
+    with cri.pod(handler) as pod:
+        container = cri.run(pod, "one", "busybox", "sleep", "1000")
+        script = "read line; echo got $line; echo complaint >&2; exit 3"
+        with cri.exec_stream(container, "sh", "-c", script) as stream:
+            stream.send(b"this\n")
+            status = stream.status()
+            assert (stream.received[STDOUT], stream.received[STDERR]) == (b"got this\n", b"complaint\n")
+            assert status["status"] == "Failure"
+            assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
+        with cri.exec_stream(container, "sh", "-c", "read line; exec stty size", tty=True) as stream:
+            stream.send(b'{"Width": 91, "Height": 37}', channel=RESIZE)
+            stream.send(b"\n")
+            stream.expect(b"\r\n")
+            assert stream.status()["status"] == "Success"
+            assert stream.received[STDOUT].endswith(b"37 91\r\n"), stream.received
+
+
+@pytest.mark.parametrize("handler", ["runc", "teemate"])
+def test_stats_of_a_pod_and_its_containers(cri: Cri, handler: str) -> None:
+    with cri.pod(handler) as pod:
+        containers = [cri.run(pod, name, "busybox", "sleep", "1000") for name in ("one", "two")]
+        listed = cri.stats_of_all(pod)
+        assert {each.attributes.id for each in listed} == set(containers)
+        whole = cri.pod_stats(pod)
+        assert (whole.attributes.id, whole.attributes.metadata.name) == (pod.id, pod.config.metadata.name)
+        assert {each.attributes.id for each in whole.linux.containers} == set(containers)
+        for each in (*listed, *whole.linux.containers):
+            assert each.cpu.usage_core_nano_seconds.value > 0 and each.cpu.timestamp > 0
+            assert each.memory.working_set_bytes.value > 0
+        assert whole.linux.memory.working_set_bytes.value > 0
 
 
 def test_a_missing_program_ends_like_a_shells(cri: Cri) -> None:
