@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.harness import cgroups
 from tests.harness.paths import BIN, CONTAINERD, CTR, RUNTIME, SYSTEM_PATH
 from tests.harness.patience import PATIENCE
-from tests.harness.process import Daemon, clean_environment
+from tests.harness.process import Daemon, clean_environment, first_in_line
 
 STOCK_SHIM = "io.containerd.runc.v2"
 OWN_SHIM = "io.containerd.teemate.v2"
@@ -64,15 +64,25 @@ class Containerd:
         self.daemon.wait_ready(lambda: self.ctr("version").returncode == 0)
 
     def ctr(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self._argv(*words),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=clean_environment(),
-            timeout=PATIENCE,
-        )
+        """First in line: of a program that ends before ctr has come to open its output, ctr shows nothing."""
+        argv = self._argv(*words)
+        with first_in_line():
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env=clean_environment(),
+            )
+        with process:
+            try:
+                output, errors = process.communicate(timeout=PATIENCE)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(argv, process.returncode, output, errors)
 
     def run(
         self,
