@@ -42,7 +42,7 @@ static struct allocator allocators[] = {
 static bool called_by_target(void)
 {
 	unsigned long entries[STACK_DEPTH];
-	char name[KSYM_SYMBOL_LEN];
+	static char name[KSYM_SYMBOL_LEN]; /* of one process only, which has one thread */
 	unsigned int i, count = stack_trace_save(entries, STACK_DEPTH, 0);
 
 	for (i = 0; i < count; i++) {
