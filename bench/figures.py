@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -16,7 +16,10 @@ DIRECTORY = BUILD / "bench"
 
 @dataclass(frozen=True)
 class Figure:
-    """`ratio` is measured divided by baseline: 1 is equal, less is faster."""
+    """
+    `ratio` is measured divided by baseline: 1 is equal, less is faster. It is the median of the rounds' ratios, not the
+    ratio of the medians: where a machine's speed drifts, the two values of a round still saw the same machine.
+    """
 
     name: str
     unit: str
@@ -24,12 +27,9 @@ class Figure:
     baseline_median: float
     measured: str
     measured_median: float
+    ratio: float
     samples: int
     target: float | None = None  # the ratio to stay below
-
-    @property
-    def ratio(self) -> float:
-        return self.measured_median / self.baseline_median
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Suite:
     def write(self) -> Path:
         DIRECTORY.mkdir(parents=True, exist_ok=True)
         path = DIRECTORY / f"{self.name}.json"
-        rows = [dataclasses.asdict(figure) | {"ratio": figure.ratio} for figure in self.figures]
+        rows = [dataclasses.asdict(figure) for figure in self.figures]
         path.write_text(json.dumps({"title": self.title, "figures": rows}, indent=2) + "\n")
         return path
 
@@ -67,13 +67,32 @@ def compare(
     target: float | None = None,
 ) -> Figure:
     samples = interleaved(rounds, baseline=baseline[1], measured=measured[1])
+    return figure(
+        name,
+        unit=unit,
+        baseline=(baseline[0], samples["baseline"]),
+        measured=(measured[0], samples["measured"]),
+        target=target,
+    )
+
+
+def figure(
+    name: str,
+    *,
+    unit: str,
+    baseline: tuple[str, Sequence[float]],
+    measured: tuple[str, Sequence[float]],
+    target: float | None = None,
+) -> Figure:
+    """From the values of as many rounds, in order."""
     return Figure(
         name=name,
         unit=unit,
         baseline=baseline[0],
-        baseline_median=median(samples["baseline"]),
+        baseline_median=median(baseline[1]),
         measured=measured[0],
-        measured_median=median(samples["measured"]),
-        samples=rounds,
+        measured_median=median(measured[1]),
+        ratio=median(after / before for before, after in zip(baseline[1], measured[1], strict=True)),
+        samples=len(baseline[1]),
         target=target,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from bench.figures import Figure, Suite, compare
+from bench.figures import Suite, compare, figure
 from tests.harness.containerd import OWN_SHIM, STOCK_SHIM
 from tests.harness.process import HarnessError
 from tests.harness.stack import Stack
@@ -68,14 +68,11 @@ def run() -> Suite:
             target=TARGET,
         )
         busybox = stack.ctr_image("busybox")
-        memory = Figure(
-            name=f"PSS of shim number {SHIMS}",
+        memory = figure(
+            f"PSS of shim number {SHIMS}",
             unit="MB",
-            baseline="runc.v2",
-            baseline_median=_memory(stack, busybox, STOCK_SHIM),
-            measured="teemate.v2",
-            measured_median=_memory(stack, busybox, OWN_SHIM),
-            samples=1,
+            baseline=("runc.v2", [_memory(stack, busybox, STOCK_SHIM)]),
+            measured=("teemate.v2", [_memory(stack, busybox, OWN_SHIM)]),
             target=1.0,
         )
     return Suite(name="shim", title="containerd shims", figures=[speed, memory])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import median
-
-from bench.figures import Figure, Suite
+from bench.figures import Suite, figure
 from bench.spawn import inside, native
 from tests.harness.images import build_programs, program
 from tests.harness.stack import Stack
@@ -26,14 +24,11 @@ def run() -> Suite:
             outside.append(_parsed(native(command).output))
             within.append(_parsed(inside(stack.hostd, command).output))
     figures = [
-        Figure(
-            name=name,
+        figure(
+            name,
             unit="ns",
-            baseline="native",
-            baseline_median=median(sample[name] for sample in outside),
-            measured="inside",
-            measured_median=median(sample[name] for sample in within),
-            samples=ROUNDS,
+            baseline=("native", [sample[name] for sample in outside]),
+            measured=("inside", [sample[name] for sample in within]),
         )
         for name in outside[0]
     ]

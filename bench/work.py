@@ -10,7 +10,7 @@ from bench.spawn import inside, native
 from tests.harness.images import build_programs, program
 from tests.harness.stack import Stack
 
-ROUNDS = 7
+ROUNDS = 11
 TARGET = 1.1
 SQL = """
 create table m(i integer primary key, s text, v real);
