@@ -123,9 +123,12 @@ static int is_alone(const struct compartment *compartment)
 }
 
 static int choose(const struct compartment *compartment, const struct patch_text *text, uint64_t site,
-                  const struct registers *frame, struct patch_window *window)
+                  const struct registers *frame, enum patch_kind kind, struct patch_window *window)
 {
     int alone = is_alone(compartment);
+    /* It needs no decoding from many starting points, and EAX is no evidence for what precedes a CPUID */
+    if (kind == PATCH_CPUID && alone && patch_window_after(text, window))
+        return 1;
     if (patch_window_before(text, frame->rax, window) &&
         (alone || (window->single && is_in_one_block(site - window->size))))
         return 1;
@@ -171,7 +174,7 @@ static int patch(struct compartment *compartment, struct registers *frame, enum 
     uint64_t site = frame->rip - SITE_SIZE;
     struct patch_text text;
     struct patch_window window;
-    if (!read_text(compartment, site, &text) || !choose(compartment, &text, site, frame, &window))
+    if (!read_text(compartment, site, &text) || !choose(compartment, &text, site, frame, kind, &window))
         return 0;
     if (!compartment->trampoline_next)
         compartment->trampoline_next = trampolines_start(compartment);
