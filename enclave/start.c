@@ -9,6 +9,7 @@
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
+#include <linux/openat2.h>
 #include <linux/prctl.h>
 
 #include "address_layout.h"
@@ -21,7 +22,7 @@
 #include "thread.h"
 
 /* The deepest part of the stack that any program's start touches. */
-#define STACK_COMMIT_SIZE 0x8000
+#define STACK_COMMIT_SIZE 0x3000
 
 static _Noreturn void refuse_block(const char *fault)
 {
@@ -159,12 +160,42 @@ static const char *open_program(struct program_file *file, struct program_argume
     }
 }
 
+/* Absolute, and without anything that would be left out of a path which the kernel writes. */
+static int is_canonical(const char *path)
+{
+    if (*path != '/')
+        return 0;
+    for (const char *c = path; *c; c++)
+        if (*c == '/' && (c[1] == '/' || c[1] == '.' || !c[1]))
+            return 0;
+    return 1;
+}
+
+/* Does the path lead to a file without a symbolic link on the way? Asking that is cheaper than reading /proc. */
+static int is_resolved(const char *path)
+{
+    const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+    char *buffer = host_buffer();
+    memcpy(buffer, &how, sizeof how);
+    memcpy(buffer + sizeof how, path, strlen(path) + 1); /* at most PATH_SIZE, checked by open_program */
+    long fd = host_syscall(__NR_openat2, (uint64_t)(int64_t)AT_FDCWD, (uint64_t)buffer + sizeof how, (uint64_t)buffer,
+                           sizeof how, 0, 0);
+    if (fd < 0)
+        return 0;
+    host_syscall(__NR_close, (uint64_t)fd, 0, 0, 0, 0, 0);
+    return 1;
+}
+
 /* /proc/self/exe: as the host resolved it, else as it was given. */
 static void remember_path(struct compartment *compartment, const struct program_file *file, const char *path)
 {
     static const char link[] = "/proc/self/fd/";
     char *buffer = host_buffer(), digits[12];
     uint32_t count = 0;
+    if (is_canonical(path) && is_resolved(path)) {
+        memcpy(compartment->program_path, path, strlen(path) + 1);
+        return;
+    }
     for (uint32_t number = (uint32_t)file->fd; number || !count; number /= 10)
         digits[count++] = (char)('0' + number % 10);
     memcpy(buffer, link, sizeof link - 1);

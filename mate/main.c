@@ -51,6 +51,9 @@ static void read_auxiliary(char **environment)
         case AT_HWCAP2:
             auxiliary->hwcap2 = entry[1];
             break;
+        case AT_EXECFN:
+            auxiliary->path = (const char *)entry[1];
+            break;
         case AT_SECURE:
             auxiliary->secure = entry[1];
             break;
@@ -76,6 +79,12 @@ static int open_executable(const struct options *options)
 
     if (options->executable_fd != NOT_GIVEN)
         return options->executable_fd;
+    /* By the path that it was just executed by, which is much cheaper */
+    if (mate.auxiliary.path) {
+        descriptor = syscall4(__NR_openat, AT_FDCWD, mate.auxiliary.path, O_RDONLY | O_CLOEXEC, 0);
+        if (!syscall_failed(descriptor))
+            return (int)descriptor;
+    }
     descriptor = syscall4(__NR_openat, AT_FDCWD, "/proc/self/exe", O_RDONLY | O_CLOEXEC, 0);
     if (syscall_failed(descriptor))
         die("cannot open /proc/self/exe (error %d), which execve needs: mount /proc in the container",

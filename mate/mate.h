@@ -19,6 +19,7 @@ struct lease {
 struct auxiliary {
     uint64_t vdso, hwcap, hwcap2, secure;
     uint64_t uid, euid, gid, egid;
+    const char *path; /* by which the mate was executed */
 };
 
 struct mate {

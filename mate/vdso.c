@@ -8,7 +8,11 @@
 #include "syscall.h"
 
 typedef long clock_function(int clock, struct __kernel_timespec *time);
-static clock_function *clock_gettime_vdso;
+
+static uint64_t vdso_address;
+static clock_function find_clock_gettime;
+/* Replaces itself when it is first called: many programs never ask for the time. */
+static clock_function *clock_gettime = find_clock_gettime;
 
 struct vdso_tables {
     const Elf64_Sym *symbols;
@@ -83,12 +87,25 @@ uint64_t vdso_find(uint64_t vdso, const char *name)
 
 void vdso_start(uint64_t vdso)
 {
-    clock_gettime_vdso = (clock_function *)vdso_find(vdso, "__vdso_clock_gettime");
+    vdso_address = vdso;
+}
+
+static long call_clock_gettime(int clock, struct __kernel_timespec *time)
+{
+    return syscall2(__NR_clock_gettime, clock, time);
+}
+
+static long find_clock_gettime(int clock, struct __kernel_timespec *time)
+{
+    clock_function *found = (clock_function *)vdso_find(vdso_address, "__vdso_clock_gettime");
+
+    if (!found)
+        found = call_clock_gettime;
+    __atomic_store_n(&clock_gettime, found, __ATOMIC_RELAXED);
+    return found(clock, time);
 }
 
 long vdso_clock_gettime(int clock, struct __kernel_timespec *time)
 {
-    if (clock_gettime_vdso)
-        return clock_gettime_vdso(clock, time);
-    return syscall2(__NR_clock_gettime, clock, time);
+    return __atomic_load_n(&clock_gettime, __ATOMIC_RELAXED)(clock, time);
 }
