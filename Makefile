@@ -44,8 +44,8 @@ PYTEST := $(VENV)/bin/python -m pytest
 SOAK := TEEMATE_TEST_ROW=1000 TEEMATE_TEST_AT_ONCE=64 TEEMATE_TEST_KILLS=200
 
 .PHONY: test test-unit test-integration test-soak lint fmt
-test: setup build programs ## run all tests: unit, fuzz (short), linters, integration (root)
-	$(PYTEST) tests/unit tests/fuzz tests/integration
+test: setup build programs ## run all tests: unit, fuzz (short), linters, integration, kernel module in QEMU (root)
+	$(PYTEST) tests/unit tests/fuzz tests/integration tests/vm/test_module.py
 
 test-unit: build programs ## run the tests that need no root
 	$(PYTEST) tests/unit tests/fuzz
