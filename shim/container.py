@@ -80,7 +80,7 @@ class Container:
         if exec_id:
             return await self._start_exec(process)
         async with process.starting:
-            await self._runtime_call(self.runtime.start(self.id))
+            await self._runtime_call(self.runtime.start(self.id, process.ended))
             if process.status == Status.CREATED:
                 process.status = Status.RUNNING
             self.publisher.publish(events.TOPIC_START, events_pb2.TaskStart(container_id=self.id, pid=process.pid))

@@ -15,7 +15,8 @@ from typing import Any
 from shim import lease as leases
 from shim.bundle import annotations_in, config, oci_version_in, shares_processes, uses_systemd_cgroup
 from shim.delegate import Delegate, DelegateError
-from shim.reaper import Reaper
+from shim.reaper import Exit, Reaper
+from shim.runc_state import RuncState
 from shim.stdio import Stdio
 from teemate_runtime.oci import annotation, pid_file, strict_json
 from teemate_runtime.oci.attach import Refused, Usage
@@ -135,8 +136,16 @@ class Runtime:
             raise DelegateError(f"the lease of container {container} cannot be bound: {error}") from error
         return pid
 
-    async def start(self, container: str) -> None:
-        await self.delegate.run(["start", container])
+    async def start(self, container: str, ended: "asyncio.Future[Exit]") -> None:
+        """Let the created init run; `ended` is its end, which may come first. Raises DelegateError."""
+        state = RuncState.read(self._state_directory(container))
+        if state and state.start_is_plain:
+            await state.start(ended)
+        else:
+            await self.delegate.run(["start", container])
+
+    def _state_directory(self, container: str) -> Path:
+        return Path(self.context.root or "/") / container
 
     async def exec(
         self, container: str, *, exec_id: str, spec: bytes, console_socket: Path | None, stdio: Stdio | None
@@ -175,18 +184,25 @@ class Runtime:
 
     async def delete(self, container: str, *, force: bool) -> None:
         """Remove the container; its leases have ended when this returns."""
-        words = ["delete", *(["--force"] if force else []), container]
         if annotation.MATE not in self._protected:
-            await self.delegate.run(words)
+            await self._remove(container, force=force)
         elif force:
-            await self.delegate.run(words)
+            await self._remove(container, force=True)
             await leases.release(self.context, container)
         else:  # its processes have ended: the daemon can take the leases back meanwhile
             released = asyncio.create_task(leases.release(self.context, container))
+            await asyncio.sleep(0)
             try:
-                await self.delegate.run(words)
+                await self._remove(container, force=False)
             finally:
                 await released
+
+    async def _remove(self, container: str, *, force: bool) -> None:
+        if not force and not self.shares_processes and not self.context.options.flag("systemd-cgroup"):
+            state = RuncState.read(self._state_directory(container))
+            if state and state.delete_is_plain and state.forget():
+                return
+        await self.delegate.run(["delete", *(["--force"] if force else []), container])
 
     async def pause(self, container: str) -> None:
         await self.delegate.run(["pause", container])
