@@ -18,6 +18,7 @@ from shim.events import Publisher
 from shim.options_file import write_options
 from shim.process import Process, Status, Streams
 from shim.reaper import Exit, Reaper
+from shim.remove import leave_answer
 from shim.rootfs import mount_rootfs, unmount_rootfs
 from shim.runtime import Runtime
 from shim.stdio import StdioError
@@ -137,7 +138,12 @@ class TaskService:
                 self._container(request.id)  # another call may have removed it meanwhile
                 ended = await container.delete()
                 del self._containers[request.id]
-        return task_v2_pb2.DeleteResponse(pid=ended.pid, exit_status=ended.status, exited_at=timestamp(ended.time_ns))
+        response = task_v2_pb2.DeleteResponse(
+            pid=ended.pid, exit_status=ended.status, exited_at=timestamp(ended.time_ns)
+        )
+        if not request.exec_id:
+            leave_answer(container.bundle, response)
+        return response
 
     async def exec(self, request: Any) -> Empty:
         streams = self._streams(request)

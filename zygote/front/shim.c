@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "deleted.h"
 
 const char *const program_name = "containerd-shim-teemate-v2";
 
@@ -40,7 +41,10 @@ static int start_cold(int argc, char **argv)
 int main(int argc, char **argv)
 {
     const char *host = getenv("TEEMATE_HOST");
-    int status = call_zygote(host ? host : DEFAULT_HOST, PROGRAM_SHIM, argv + 1);
+    int status;
 
+    if (argc > 1 && answer_for_deleted(argv + 1) == 0)
+        return 0;
+    status = call_zygote(host ? host : DEFAULT_HOST, PROGRAM_SHIM, argv + 1);
     return status == CALL_COLD ? start_cold(argc, argv) : status;
 }
