@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class Container:
     paused: bool = False
     deleting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _oom: OomWatch | None = None
+    _calls: "set[asyncio.Task[Any]]" = field(default_factory=set)
+    """Calls of the runtime that are under way."""
 
     async def create(self, *, no_pivot: bool, no_new_keyring: bool) -> int:
         """Create init and return its pid. The caller has mounted the root file system."""
@@ -80,7 +83,10 @@ class Container:
         if exec_id:
             return await self._start_exec(process)
         async with process.starting:
-            await self._runtime_call(self.runtime.start(self.id, process.ended))
+            try:
+                await self.runtime.start(self.id, process.ended)
+            except DelegateError as error:
+                raise StatusError(Code.UNKNOWN, str(error)) from error
             if process.status == Status.CREATED:
                 process.status = Status.RUNNING
             self.publisher.publish(events.TOPIC_START, events_pb2.TaskStart(container_id=self.id, pid=process.pid))
@@ -146,7 +152,7 @@ class Container:
             if exec_id:
                 os.kill(process.pid, number)
             else:
-                await self.runtime.kill(self.id, number, everyone=everyone)
+                await self._under_way(self.runtime.kill(self.id, number, everyone=everyone))
         except ProcessLookupError as error:
             raise StatusError(Code.NOT_FOUND, "process already finished") from error
         except DelegateError as error:
@@ -171,6 +177,9 @@ class Container:
             raise StatusError(Code.FAILED_PRECONDITION, f"container {self.id} is running: cannot be deleted")
         if process.status == Status.STOPPED:
             await process.ended  # and all that ran beside it
+        # A kill whose victim has died is still to be answered: after Shutdown, which follows, it could not be.
+        while self._calls:
+            await asyncio.wait(self._calls)
         await process.drain()
         try:
             await self.runtime.delete(self.id, force=process.status == Status.CREATED)
@@ -232,11 +241,18 @@ class Container:
             return Status.PAUSED
         return process.status
 
-    async def _runtime_call(self, call: Any) -> Any:
+    async def _runtime_call(self, call: Coroutine[Any, Any, Any]) -> Any:
         try:
-            return await call
+            return await self._under_way(call)
         except DelegateError as error:
             raise StatusError(Code.UNKNOWN, str(error)) from error
+
+    async def _under_way(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Await a call of the runtime, which the container is not deleted before."""
+        task = asyncio.create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        return await task
 
     def _watch(self, process: Process) -> None:
         """Note the exit as soon as it happens, and announce it, though never before the start."""
