@@ -19,9 +19,10 @@ def _program(name: str) -> Program:
         rehearsal.rehearse()
         call = ShimCall()
         return Program(PROGRAMS[name], call.answer, call.get_ready, call.prepare)
-    from zygote import runtime_call
+    from zygote.runtime_call import RuntimeCall
 
-    return Program(PROGRAMS[name], runtime_call.answer, lambda: None, lambda serve_next: None)
+    runtime = RuntimeCall()
+    return Program(PROGRAMS[name], runtime.answer, runtime.get_ready, runtime.prepare)
 
 
 if __name__ == "__main__":

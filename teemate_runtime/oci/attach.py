@@ -20,9 +20,9 @@ DESCRIPTORS_MAX = 10
 REQUEST, BIND, RELEASE, USAGE = 1, 2, 3, 6
 WAIT = 1
 
-_HEAD = struct.Struct("<IHHIi")
+HEAD = struct.Struct("<IHHIi")
 _REQUEST = struct.Struct("<IIQII64s256s128s")
-_GRANTED = struct.Struct("<QQ")
+GRANTED = struct.Struct("<QQ")
 _BIND = struct.Struct("<QII")
 _USAGE = struct.Struct("<QQQQIIII")
 
@@ -108,11 +108,11 @@ class Connection:
     def receive_lease(self) -> tuple[int, list[int]]:
         """A lease's id and descriptors: the grant, those its mappings name, the lease channel."""
         answer, descriptors = self._receive(REQUEST)
-        if len(answer) != _GRANTED.size or not descriptors:
+        if len(answer) != GRANTED.size or not descriptors:
             for descriptor in descriptors:
                 os.close(descriptor)
             raise Failure(f"{self._path} answered with something that is not a lease", remedy=VERSIONS)
-        return _GRANTED.unpack(answer)[0], descriptors
+        return GRANTED.unpack(answer)[0], descriptors
 
     def bind(self, lease_id: int, process_id: int) -> None:
         self._send(BIND, _BIND.pack(lease_id, process_id, 0))
@@ -136,7 +136,7 @@ class Connection:
 
     def _send(self, kind: int, body: bytes) -> None:
         try:
-            self.socket.send(_HEAD.pack(MAGIC, VERSION, kind, _HEAD.size + len(body), 0) + body, _socket.MSG_NOSIGNAL)
+            self.socket.send(HEAD.pack(MAGIC, VERSION, kind, HEAD.size + len(body), 0) + body, _socket.MSG_NOSIGNAL)
         except OSError as error:
             raise Failure(f"no answer from {self._path}", cause=_reason(error), remedy=SEE_LOG) from None
 
@@ -162,9 +162,9 @@ class Connection:
         """The body of an answer that is what lease.h says."""
         if not answer:
             raise Failure(f"{self._path} closed the connection without an answer", remedy=SEE_LOG)
-        if len(answer) >= _HEAD.size and not cut:
-            magic, version, answered, size, status = _HEAD.unpack_from(answer)
-            body = answer[_HEAD.size :]
+        if len(answer) >= HEAD.size and not cut:
+            magic, version, answered, size, status = HEAD.unpack_from(answer)
+            body = answer[HEAD.size :]
             if (magic, version, answered, size) == (MAGIC, VERSION, kind, len(answer)) and status <= 0:
                 if status:
                     raise Refused(-status, body.decode(errors="replace") or os.strerror(-status))

@@ -9,11 +9,11 @@ from teemate_runtime.oci.delegate import replace_by
 from teemate_runtime.oci.options import container_id, parse
 from teemate_runtime.oci.prepare import CREATE_OPTIONS, prepare
 
-_RUN_OPTIONS = {**CREATE_OPTIONS, "keep": False, "no-subreaper": False}
+RUN_OPTIONS = {**CREATE_OPTIONS, "keep": False, "no-subreaper": False}
 
 
 def main(context: Context) -> int:
-    options = parse(context.words, _RUN_OPTIONS, command="run")
+    options = parse(context.words, RUN_OPTIONS, command="run")
     container = container_id(options, command="run")
     prepared = prepare(context, options, container)
     if options.flag("detach"):

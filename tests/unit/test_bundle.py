@@ -57,14 +57,14 @@ def test_attach_client_and_protocol_agree() -> None:
     )
     assert attach._REQUEST.pack(3, attach.WAIT, 4096, 9, 0, b"p", b"ns/c", b"x") == request.pack()
     assert attach._BIND.pack(7, 8, 0) == attach_protocol.AttachBind(7, 8).pack()
-    assert attach._GRANTED.unpack(attach_protocol.AttachGranted(5, 6).pack()) == (5, 6)
+    assert attach.GRANTED.unpack(attach_protocol.AttachGranted(5, 6).pack()) == (5, 6)
     assert (attach.REQUEST, attach.BIND, attach.RELEASE) == (1, 2, 3)
     kinds = attach_protocol.AttachType
     assert (kinds(attach.RELEASE), kinds(attach.USAGE)) == (kinds.RELEASE, kinds.USAGE)
     written = attach_protocol.AttachUsage(*range(1, 9))
     usage = attach.Usage(written.pack())
     assert all(getattr(usage, name) == getattr(written, name) for name in attach.Usage.__slots__)
-    head = attach._HEAD.pack(attach.MAGIC, attach.VERSION, attach.BIND, 16, 0)
+    head = attach.HEAD.pack(attach.MAGIC, attach.VERSION, attach.BIND, 16, 0)
     assert head == attach_protocol.Message(attach_protocol.AttachType.BIND).pack()
     assert attach.MESSAGE_MAX == attach_protocol.ATTACH_MESSAGE_MAX
     assert attach.DESCRIPTORS_MAX >= attach_protocol.DESCRIPTORS_MAX
