@@ -45,6 +45,7 @@ def session(cri: Cri, stack: Stack, handler: str) -> dict[str, Any]:
         polite = cri.run(pod, "polite", "perl", *POLITE)
         assert wait_until(lambda: "stdout F ready" in pod.log("polite"))
         seen["running"] = [outcome(cri, each) for each in (sleeper, polite)]
+        wait_until(lambda: len(shims(stack, handler)) == 1)  # those of a pod before this one end after their answer
         seen["shims"] = len(shims(stack, handler))
         seen["exec"] = cri.execute(sleeper, ["sh", "-c", "echo out; echo err >&2; exit 3"])
         seen["exec by signal"] = cri.execute(polite, ["perl", "-e", "kill 9, $$"])

@@ -22,7 +22,7 @@ from tests.harness.mounts import mounts_under
 from tests.harness.patience import GRACE
 from tests.harness.process import MARKER, clean_environment, wait_until
 from tests.harness.stack import Stack
-from tests.integration.cri_session import POLITE, exited, outcome, refusal, session, shims
+from tests.integration.cri_session import POLITE, SHIM_PROCESS, exited, outcome, refusal, session, shims
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ def containerd(stack: Stack) -> Iterator[CriContainerd]:
 @pytest.fixture
 def cri(stack: Stack, containerd: CriContainerd) -> Iterator[Cri]:
     """A client, with the check that nothing of its pods is left behind."""
+    assert wait_until(lambda: not any(shims(stack, handler) for handler in SHIM_PROCESS))  # they end after their answer
     before = holdings(stack)
     pods: list[Pod] = []
     with Cri(containerd, on_pod=pods.append) as client:
