@@ -39,8 +39,12 @@ def prepare(invocation: Invocation) -> tuple[Address, socket.socket | None]:
 
 
 def detach(invocation: Invocation) -> None:
-    """Cut the shim loose from whoever started it: session, directory, streams, out-of-memory score, name."""
-    os.setsid()
+    """Cut the shim loose from whoever started it: process group, directory, streams, out-of-memory score, name.
+
+    The session stays, as with the stock shim: the kernel shares out the CPU by session (sched(7), autogroup), and the
+    runtime's processes, which are short, get less of it in a new one.
+    """
+    os.setpgid(0, 0)
     os.chdir(invocation.bundle)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
