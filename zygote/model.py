@@ -34,15 +34,23 @@ from zygote.resident import ServeNext, set_name
 
 _ID = "model"
 _NAMESPACE = "teemate-model"
-# Its container reads a FIFO that the driver has open, and so ends with the driver.
+# Its container is started as runc's are (shim/runc_state.py), reads a FIFO that the driver has open, and so ends with
+# the driver.
 _DELEGATE = """#!/bin/sh
 for word; do
     case $word in
     --pid-file=*) file=${word#*=} ;;
+    --root=*) root=${word#*=} ;;
     create) create=yes ;;
     esac
 done
-test -z "$create" || { cat <"${0%/*}/hold" >/dev/null & echo $! >"$file"; }
+test "$create" || exit 0
+mkdir -p "$root/$word"
+cd "$root/$word"
+echo '{"config": {"Hooks": {"poststart": null}}, "cgroup_paths": {"cpu": "/sys/fs/cgroup/cpu/model"}}' >state.json
+mkfifo exec.fifo
+{ printf 0 >exec.fifo; exec cat <"${0%/*}/hold"; } >/dev/null &
+echo $! >"$file"
 """
 _FIFOS = ("hold", "in", "out", "err")
 _CONFIG = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shim import action
 from zygote import caller as callers
-from zygote import model, rehearsal
+from zygote import model, rehearsal, working_set
 from zygote.memory import MemoryTemplate, TemplateError
 from zygote.protocol import Call, send_done
 from zygote.resident import ServeNext, listen, set_name
@@ -18,13 +18,15 @@ _KEPT = ("PATH", "TEEMATE_HOST", "TEEMATE_RUNTIME_CONFIG", "TTRPC_ADDRESS", "GRP
 
 
 class ShimCall:
-    """What the zygote's children have in common: the memory template."""
+    """What the zygote's children have in common: the memory template, and the pages that a call writes to."""
 
     def __init__(self) -> None:
         self._memory: MemoryTemplate | None = None
+        self._pages: list[working_set.Range] = []
 
     def prepare(self, serve_next: ServeNext) -> None:
         """Before the first call, in the zygote."""
+        self._pages = working_set.learn(lambda: rehearsal.rehearse(1))
         try:
             self._memory = MemoryTemplate()
             model.make_template(self._memory, listen, serve_next)
@@ -33,7 +35,7 @@ class ShimCall:
 
     def get_ready(self) -> None:
         """In a child that has to wait for its call."""
-        rehearsal.rehearse(1)
+        working_set.copy(self._pages)
         if self._memory is not None:
             self._memory.wait()
 
