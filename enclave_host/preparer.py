@@ -26,6 +26,7 @@ class Preparer:
         self._workers = workers
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
+        self._overtaken: list[Compartment] = []  # by a lease: what of them is there now is not known
 
     def wake(self) -> None:
         """Look soon whether there is something to do."""
@@ -45,6 +46,11 @@ class Preparer:
         """Of the fullest enclave, which the pool takes compartments from."""
         enclaves = sorted(self._serving(), key=lambda enclave: enclave.count(CompartmentState.FREE))
         free = [c for enclave in enclaves for c in enclave.compartments if c.state is CompartmentState.FREE]
+        self._overtaken = [compartment for compartment in self._overtaken if compartment.enclave in enclaves]
+        for compartment in free:
+            if compartment in self._overtaken:
+                self._overtaken.remove(compartment)
+                return compartment
         if sum(compartment.prepared for compartment in free) >= self._wanted:
             return None
         return next((compartment for compartment in free if not compartment.prepared), None)
@@ -78,6 +84,8 @@ class Preparer:
             return
         # A lease that was granted meanwhile has had what was ready by then.
         compartment.prepared = compartment.state is CompartmentState.FREE and compartment.served == served
+        if compartment.served != served and compartment not in self._overtaken:
+            self._overtaken.append(compartment)  # once it is free: memory that is there is to be counted
         self._wake_in(0)
 
     def _failed(self, error: BaseException) -> None:

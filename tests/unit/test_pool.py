@@ -300,3 +300,33 @@ def test_a_lease_granted_while_a_compartment_is_prepared_does_not_find_it_so() -
         await _until(lambda: bench.pool.prepared == 1)
 
     run(test, compartments=1, prepared=1, maximum=1)
+
+
+def test_what_a_lease_overtook_is_prepared_and_counted_though_enough_are() -> None:
+    """A late preparation may have filled it after its scrub."""
+
+    async def test(bench: Bench) -> None:
+        begun: list[Event] = []
+
+        def preparation(index: int, ranges: object) -> Callable[[], None]:
+            def prepare() -> None:
+                end = Event()
+                begun.append(end)
+                end.wait(PATIENCE)
+
+            return prepare
+
+        (enclave,) = bench.pool.enclaves.values()
+        enclave.pages.preparation = preparation  # type: ignore[method-assign]
+        await _until(lambda: len(begun) == 1)
+        bench.ask()
+        begun[0].set()
+        await _until(lambda: len(begun) == 2)
+        begun[1].set()
+        await _until(lambda: bench.pool.prepared == 1)
+        bench.pool.freed(bench.placed[0])
+        await _until(lambda: len(begun) == 3)
+        begun[2].set()
+        await _until(lambda: bench.pool.prepared == 2)
+
+    run(test, compartments=3, prepared=1, maximum=1)
