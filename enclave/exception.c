@@ -16,6 +16,7 @@
  *
  * What happened is decided by SSA[0].EXITINFO, never by what the host says.
  */
+#include "accept.h"
 #include "clock.h"
 #include "enter.h"
 #include "host.h"
@@ -128,6 +129,8 @@ static int exception(struct thread *self, struct sgx_gprs *gprs)
         address = interrupted_exinfo(self)->maddr;
         error = interrupted_exinfo(self)->errcd;
     }
+    if (vector == VECTOR_PF && accept_page(self, address, error))
+        return 1;
 
     if (within(gprs->rip, usercopy_start, usercopy_end) && vector != VECTOR_UD) {
         gprs->rip = (uint64_t)usercopy_fault;

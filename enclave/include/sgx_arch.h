@@ -23,6 +23,7 @@
 #define SECINFO_R 0x1
 #define SECINFO_W 0x2
 #define SECINFO_X 0x4
+#define SECINFO_PENDING 0x8
 #define SECINFO_TYPE_TCS (1 << 8)
 #define SECINFO_TYPE_REG (2 << 8)
 

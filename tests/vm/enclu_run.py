@@ -48,7 +48,7 @@ def boot(kernel: Kernel, *, timeout: int, memory_mib: int = 512) -> machine.Cons
         fs.file(programs / "test_sgx", f"/t/{name}/test_sgx")
         fs.copy(programs / "test_encl.elf", f"/t/{name}/test_encl.elf")
     cmac = directory / "cmac.ko"
-    cmac.write_bytes(_crypto_module(kernel, "cmac"))
+    cmac.write_bytes(crypto_module(kernel, "cmac"))
     kernels.run("make", "-s", "-C", _GUEST, f"OUT={BUILD}")
     enclave = directory / "probe.enclave"
     enclaves.write(enclave, enclaves.probe(_probe_code(directory)))
@@ -68,7 +68,7 @@ def boot(kernel: Kernel, *, timeout: int, memory_mib: int = 512) -> machine.Cons
     return console
 
 
-def _crypto_module(kernel: Kernel, name: str) -> bytes:
+def crypto_module(kernel: Kernel, name: str) -> bytes:
     """A module of the kernel's package, which may be packed."""
     folder = kernel.image.parent / "lib" / "modules" / kernel.release / "kernel" / "crypto"
     plain, packed = folder / f"{name}.ko", folder / f"{name}.ko.xz"

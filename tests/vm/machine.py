@@ -25,7 +25,8 @@ COUNTED = (
     *("-rtc", "base=2024-01-01T00:00:00,clock=vm"),
 )
 # Of the kernel's watchdogs: a busy host may let the whole machine stand still for long
-_PATIENCE = "rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60"
+# Nor does it say much if the timer seems not to tick at boot (no_timer_check).
+_PATIENCE = "no_timer_check rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60"
 _ESCAPES = re.compile(r"\x1b[^a-zA-Z]*[a-zA-Z]|\r")
 _MARK = re.compile(r"^@@ (BEGIN|END) (\S+)(?: (\d+))?$")
 

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from tests.vm import enclu_run, machine, selftests
+from tests.vm import enclu_hardware_run, enclu_run, machine, selftests
 from tests.vm.kernels import Kernel
 from tests.vm.module_run import assert_no_complaint, assert_phase_passed
 
@@ -60,4 +60,11 @@ def test_report_is_confirmed_by_the_targets_key(console: machine.Console) -> Non
 
 
 def test_kernel_does_not_complain(console: machine.Console) -> None:
+    assert_no_complaint(console)
+
+
+def test_mate_of_hardware_runs_a_program(kernel: Kernel) -> None:
+    """The mate without its model of SGX, over leases that chain to the emulated driver, over the kernel's vDSO."""
+    console = enclu_hardware_run.boot(kernel, timeout=BOOT_SECONDS)
+    assert_phase_passed(console, enclu_hardware_run.PHASE)
     assert_no_complaint(console)
