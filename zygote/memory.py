@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -143,10 +144,12 @@ class MemoryTemplate:
         """
         if self._lesson is not None and not self._is_teachable():
             return
+        if threading.active_count() > 1:
+            return  # what another writes between the comparison and the giving back would be lost
         # What the past has left behind would make equal pages different.
         gc.collect()
         sys._clear_type_cache()
-        with self._described(self._regions) as template:
+        with self._described(self._regions) as template, _no_signals():
             if self._lesson is not None:
                 self._library.template_teach(template, ctypes.byref(self._lesson))
                 os._exit(0)
@@ -159,6 +162,16 @@ class MemoryTemplate:
             yield ctypes.byref(_Template(self._file, pagemap, len(regions), regions))
         finally:
             os.close(pagemap)
+
+
+@contextlib.contextmanager
+def _no_signals() -> Iterator[None]:
+    """The interpreter's handlers note signals in memory: as with another thread, a note could be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _writable_regions() -> Iterator[_Region]:

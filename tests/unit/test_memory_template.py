@@ -114,8 +114,7 @@ def test_children_share_what_the_model_teaches() -> None:
 
 
 def test_the_model_teaches_when_it_may() -> None:
-    run(
-        """
+    run("""
         may = mmap.mmap(-1, 1)
 
         def act():
@@ -136,8 +135,7 @@ def test_the_model_teaches_when_it_may() -> None:
             assert own_pages() == 0, own_pages()
 
         child(live)
-    """.replace("        waiting = []\n", "")
-    )
+    """)
 
 
 def test_nobody_can_write_to_the_template_after_the_lesson() -> None:
@@ -177,6 +175,46 @@ def test_a_model_that_fails_does_no_harm(fork_model: str, words: str) -> None:
         assert space[:] == b"z" * SIZE
     """)
     assert words in told
+
+
+def test_nothing_is_given_back_beside_a_thread() -> None:
+    """It could write to a page that has been compared already."""
+    run("""
+        import threading
+
+        space[:] = b"b" * SIZE
+        space[:] = b"z" * SIZE
+        end = threading.Event()
+        threading.Thread(target=end.wait).start()
+        memory.settle()
+        assert own_pages() == PAGES
+        end.set()
+        threading.enumerate()[-1].join()
+        memory.settle()
+        assert own_pages() == 0
+    """)
+
+
+def test_signals_wait_while_memory_is_given_back() -> None:
+    run("""
+        import signal
+
+        seen = []
+        signal.signal(signal.SIGUSR1, lambda *_: seen.append(blocked()))
+
+        def blocked():
+            return signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+        class Library:
+            def template_give_back(self, template):
+                os.kill(os.getpid(), signal.SIGUSR1)
+                assert signal.SIGUSR1 in blocked() and not seen
+                return 0
+
+        memory._library = Library()
+        memory.settle()
+        assert seen == [set()]
+    """)
 
 
 def test_memory_that_was_mapped_anew_meanwhile_is_not_lost() -> None:
