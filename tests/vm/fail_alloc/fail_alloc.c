@@ -63,8 +63,12 @@ static int before_allocation(struct kprobe *probe, struct pt_regs *regs)
 	struct allocator *allocator = container_of(probe, struct allocator, probe);
 	gfp_t flags = *(unsigned long *)((char *)regs + allocator->flags_register);
 
-	if (current->tgid != READ_ONCE(process) || !in_task() || !(flags & __GFP_DIRECT_RECLAIM) ||
-	    flags & __GFP_NOFAIL || countdown <= 0 || !called_by_target())
+	/*
+	 * That a task allocates is seen from the flags: where probes are breakpoints, not calls by ftrace,
+	 * in_task() is false in their handlers.
+	 */
+	if (current->tgid != READ_ONCE(process) || !(flags & __GFP_DIRECT_RECLAIM) || flags & __GFP_NOFAIL ||
+	    countdown <= 0 || !called_by_target())
 		return 0;
 	if (--countdown)
 		return 0;
