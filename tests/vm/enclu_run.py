@@ -37,16 +37,16 @@ PHASES = (
 )
 
 
-def boot(kernel: Kernel, *, timeout: int, memory_mib: int = 512) -> machine.Console:
-    """Build all that the phases need, boot, and keep what was printed in build/vm/runs/SERIES-enclu/console.txt."""
-    directory = BUILD / "runs" / f"{kernel.series}-enclu"
+def boot(kernel: Kernel, *, timeout: int, name: str = "", memory_mib: int = 512) -> machine.Console:
+    """Build all that the phases need, boot, and keep what was printed in build/vm/runs/NAME-enclu/console.txt."""
+    directory = BUILD / "runs" / f"{name or kernel.series}-enclu"
     directory.mkdir(parents=True, exist_ok=True)
     fs = RootFs()
     header = _GUEST / "sgx_cpuid.h"
-    for name, options in (("selftests", ()), ("selftests-cpuid", (f"CC=gcc -include {header}",))):
-        programs = selftests.build(kernel.series, name=name, options=options)
-        fs.file(programs / "test_sgx", f"/t/{name}/test_sgx")
-        fs.copy(programs / "test_encl.elf", f"/t/{name}/test_encl.elf")
+    for tests, options in (("selftests", ()), ("selftests-cpuid", (f"CC=gcc -include {header}",))):
+        programs = selftests.build(kernel.series, name=tests, options=options)
+        fs.file(programs / "test_sgx", f"/t/{tests}/test_sgx")
+        fs.copy(programs / "test_encl.elf", f"/t/{tests}/test_encl.elf")
     cmac = directory / "cmac.ko"
     cmac.write_bytes(crypto_module(kernel, "cmac"))
     kernels.run("make", "-s", "-C", _GUEST, f"OUT={BUILD}")
@@ -69,10 +69,13 @@ def boot(kernel: Kernel, *, timeout: int, memory_mib: int = 512) -> machine.Cons
 
 
 def crypto_module(kernel: Kernel, name: str) -> bytes:
-    """A module of the kernel's package, which may be packed."""
+    """A module of the kernel's package, which may be packed, or of the tree that the kernel was built in."""
     folder = kernel.image.parent / "lib" / "modules" / kernel.release / "kernel" / "crypto"
-    plain, packed = folder / f"{name}.ko", folder / f"{name}.ko.xz"
-    return plain.read_bytes() if plain.exists() else lzma.decompress(packed.read_bytes())
+    packed = folder / f"{name}.ko.xz"
+    if packed.exists():
+        return lzma.decompress(packed.read_bytes())
+    plain = folder / f"{name}.ko"
+    return (plain if plain.exists() else kernel.headers / "crypto" / f"{name}.ko").read_bytes()
 
 
 def _probe_code(directory: Path) -> bytes:

@@ -11,6 +11,8 @@ from tests.vm import kernel_source
 from tests.vm.kernels import BUILD, Kernel, KernelError, run
 
 FRAGMENT = Path(__file__).with_name("kernel.config")
+BOOT_SECONDS = 7200  # an idle machine takes four minutes
+MEMORY_MIB = 2048
 _DIRECTORY = BUILD / "debug"
 _TREE = _DIRECTORY / kernel_source.PACKAGE
 _VERSION = _DIRECTORY / "version"  # of the package that the tree is from
@@ -40,7 +42,7 @@ def build() -> Kernel:
         run("make", "-s", f"-j{os.cpu_count()}", "bzImage", "modules", cwd=_TREE)
         _BUILT.write_text(wanted)
     return Kernel(
-        series="debug",
+        series=kernel_source.SERIES,
         release=(_TREE / "include" / "config" / "kernel.release").read_text().strip(),
         headers=_TREE,
         image=_TREE / "arch" / "x86" / "boot" / "bzImage",  # with KASAN, vmlinux alone does not boot

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from tests.vm import machine, module_run
+from tests.vm.kernels import Kernel
 from tests.vm.module_run import assert_no_complaint, assert_phase_passed
-from tests.vm_debug import kernel
-
-BOOT_SECONDS = 7200  # an idle machine takes five minutes
+from tests.vm_debug.kernel import BOOT_SECONDS, MEMORY_MIB
 
 # One allocation in 20, anywhere in the kernel, fails for the fuzzer.
 _FAILING = """\
@@ -58,10 +55,8 @@ PHASES = _phases()
 
 
 @pytest.fixture(scope="session")
-def console() -> machine.Console:
-    if not shutil.which("qemu-system-x86_64"):
-        pytest.skip("qemu-system-x86_64 is not installed (package qemu-system-x86)")
-    return module_run.boot_phases(kernel.build(), PHASES, timeout=BOOT_SECONDS, memory_mib=2048)
+def console(debug_kernel: Kernel) -> machine.Console:
+    return module_run.boot_phases(debug_kernel, PHASES, timeout=BOOT_SECONDS, name="debug", memory_mib=MEMORY_MIB)
 
 
 @pytest.mark.parametrize("name", [name for name, _ in PHASES])
