@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.harness.rootfs import RootFs
@@ -37,7 +38,14 @@ PHASES = (
 )
 
 
-def boot(kernel: Kernel, *, timeout: int, name: str = "", memory_mib: int = 512) -> machine.Console:
+def boot(
+    kernel: Kernel,
+    *,
+    phases: Sequence[tuple[str, str]] = PHASES,
+    timeout: int,
+    name: str = "",
+    memory_mib: int = 512,
+) -> machine.Console:
     """Build all that the phases need, boot, and keep what was printed in build/vm/runs/NAME-enclu/console.txt."""
     directory = BUILD / "runs" / f"{name or kernel.series}-enclu"
     directory.mkdir(parents=True, exist_ok=True)
@@ -60,7 +68,7 @@ def boot(kernel: Kernel, *, timeout: int, name: str = "", memory_mib: int = 512)
             "t/vmtest": BUILD / "vmtest",
             "t/probe.enclave": enclave,
         },
-        phases=PHASES,
+        phases=phases,
         layer=fs.layer(),
     )
     console = machine.boot(kernel.image, archive, timeout=timeout, memory_mib=memory_mib)

@@ -7,48 +7,17 @@ import pytest
 from tests.vm import machine, module_run
 from tests.vm.kernels import Kernel
 from tests.vm.module_run import assert_no_complaint, assert_phase_passed
+from tests.vm_debug import scripts
 from tests.vm_debug.kernel import BOOT_SECONDS, MEMORY_MIB
 
-# One allocation in 20, anywhere in the kernel, fails for the fuzzer.
-_FAILING = """\
-mount -t debugfs debugfs /sys/kernel/debug
-for kind in failslab fail_page_alloc; do
-    cd /sys/kernel/debug/$kind
-    echo 5 > probability
-    echo 1000000 > times
-    echo 0 > verbose
-    echo Y > task-filter
-    echo N > ignore-gfp-wait
-done
-echo N > ignore-gfp-highmem
-echo 0 > min-order
-cd /
-/t/vmtest failing-fuzz 10000 3
-status=$?
-for kind in failslab fail_page_alloc; do
-    left=$(cat /sys/kernel/debug/$kind/times)
-    echo 0 > /sys/kernel/debug/$kind/probability
-    [ $left -lt 1000000 ] && echo "ok - $kind: $((1000000 - left)) failed" || echo "not ok - $kind never failed"
-done
-exit $status
-"""
-
-# Objects younger than five seconds are not looked at, and only what two scans agree on is told.
-_LEAKS = """\
-rmmod fail_alloc
-for scan in 1 2; do
-    sleep 6
-    echo scan > /sys/kernel/debug/kmemleak || { echo "not ok - kmemleak has given up"; exit 1; }
-done
-cat /sys/kernel/debug/kmemleak
-[ -z "$(cat /sys/kernel/debug/kmemleak)" ] && echo "ok - nothing has leaked" || echo "not ok - leaks"
-"""
+_FAILING = ("failing", scripts.failing("/t/vmtest failing-fuzz 10000 3"))
+_LEAKS = ("leaks", f"rmmod fail_alloc\n{scripts.LEAKS}")
 
 
 def _phases() -> list[tuple[str, str]]:
     phases = list(module_run.PHASES)
     unload = [name for name, _ in phases].index("unload")
-    return [*phases[:unload], ("failing", _FAILING), *phases[unload:], ("leaks", _LEAKS)]
+    return [*phases[:unload], _FAILING, *phases[unload:], _LEAKS]
 
 
 PHASES = _phases()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "check.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -98,4 +99,19 @@ void write_text(const char *path, const char *text)
         check(0, "write \"%s\" to %s", text, path);
     if (fd >= 0)
         close(fd);
+}
+
+/* What turns it off may fail because of it. */
+void set_failing(const char *text)
+{
+    int fd;
+
+    do
+        fd = open("/proc/thread-self/make-it-fail", O_WRONLY | O_CLOEXEC);
+    while (fd < 0 && errno == ENOMEM);
+    while (write(fd, text, 1) < 0 && errno == ENOMEM)
+        ;
+    if (fd < 0)
+        check(0, "fault injection: %s", text);
+    close(fd);
 }

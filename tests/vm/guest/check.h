@@ -22,4 +22,6 @@ int in_child(int (*body)(void *argument), void *argument);
 /* A small number in a file such as memory.current, or -1. */
 long read_number(const char *path);
 void write_text(const char *path, const char *text);
+/* "1" or "0": the kernel's fault injection, which is set up, for the calling thread. */
+void set_failing(const char *text);
 #endif

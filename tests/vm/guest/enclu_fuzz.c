@@ -26,7 +26,7 @@
 
 static __thread uint32_t state;
 static __thread sigjmp_buf back;
-static int enclave;
+static int enclave, with_failures;
 static volatile unsigned long survived;
 
 static uint32_t random_number(void)
@@ -155,6 +155,8 @@ static void *run_steps(void *seed)
 
     state = (uint32_t)(uintptr_t)seed;
     sigaltstack(&alternate, NULL);
+    if (with_failures)
+        set_failing("1");
     for (step = 0; step < STEPS_OF_PROCESS; step++) {
         if (sigsetjmp(back, 1))
             continue;
@@ -203,11 +205,12 @@ static void process(uint32_t seed)
     _exit(0);
 }
 
-int enclu_fuzz(unsigned int steps, unsigned int seed)
+int enclu_fuzz(unsigned int steps, unsigned int seed, int failing)
 {
     unsigned int processes = steps / (THREADS * STEPS_OF_PROCESS) + 1, i, ended_well = 0;
     int status;
 
+    with_failures = failing;
     for (i = 0; i < processes; i++) {
         pid_t child = fork();
 

@@ -2,7 +2,6 @@
 /* Random steps over every entry point. Nothing is checked but that the kernel stays sane. */
 #define _GNU_SOURCE
 #include <asm/sgx.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -228,20 +227,6 @@ static void start_over(void)
     while (!descriptor_count)
         keep(enclave_build(NULL));
     keep(open("/dev/teemate", O_RDWR | O_CLOEXEC | O_NONBLOCK));
-}
-
-/* The kernel's fault injection, for this process. What turns it off may fail because of it. */
-static void set_failing(const char *text)
-{
-    int fd;
-
-    do
-        fd = open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC);
-    while (fd < 0 && errno == ENOMEM);
-    while (write(fd, text, 1) < 0 && errno == ENOMEM)
-        ;
-    check(fd >= 0, "fault injection: %s", text);
-    close(fd);
 }
 
 int fuzz(unsigned int steps, unsigned int seed, int failing)

@@ -43,7 +43,9 @@ int main(int count, char **arguments)
     if (!strcmp(name, "no-enclave"))
         return no_enclave();
     if (!strcmp(name, "enclu-fuzz") && count == 4)
-        return enclu_fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]));
+        return enclu_fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]), 0);
+    if (!strcmp(name, "failing-enclu-fuzz") && count == 4)
+        return enclu_fuzz((unsigned int)atoi(arguments[2]), (unsigned int)atoi(arguments[3]), 1);
     if (!strcmp(name, "container") && count == 4)
         return container_main(atoi(arguments[2]), atoi(arguments[3]));
     fprintf(stderr, "vmtest: unknown phase \"%s\"\n", name);

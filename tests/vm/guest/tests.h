@@ -11,7 +11,7 @@ int accounting_test(void);
 int hardware_test(void);
 int memory_test(void);
 int races_test(void);
-/* failing: with the kernel's fault injection, which is set up, on for this process */
+/* failing: with set_failing */
 int fuzz(unsigned int steps, unsigned int seed, int failing);
 int stress(unsigned int rounds);
 /* Prints "count NAME NUMBER" lines */
@@ -20,5 +20,5 @@ int enclu_test(void);
 int enclu_death_test(void);
 /* What a process executes that had an enclave */
 int no_enclave(void);
-int enclu_fuzz(unsigned int steps, unsigned int seed);
+int enclu_fuzz(unsigned int steps, unsigned int seed, int failing);
 #endif
