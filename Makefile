@@ -75,7 +75,7 @@ clean: ## remove what the build made
 	rm -rf $(BUILD) $(VENV)
 
 .PHONY: test-vm test-vm-debug
-test-vm: $(VENV)/.installed ## boot Debian's 6.1 and 6.12 kernels in QEMU and test the kernel module on them
+test-vm: setup build programs ## boot Debian's 6.1 and 6.12 kernels in QEMU and test the kernel module on them
 	$(MAKE) -C tests/vm test-vm
 
 test-vm-debug: $(VENV)/.installed ## build a kernel with KASAN, lockdep, kmemleak and fault injection; test the module on it
