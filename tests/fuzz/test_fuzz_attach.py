@@ -47,6 +47,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
         "own": {"dedicated": True, "threads": 1, "maximum": 2},
     }
     with RunningDaemon(tmp_path_factory.mktemp("host"), pools) as running:
+        running.wait_until(lambda daemon: daemon.pools.get("default").enclaves)
         yield running
 
 

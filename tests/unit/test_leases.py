@@ -48,8 +48,10 @@ def host(tmp_path: Path) -> Iterator[RunningDaemon]:
         "shared": {"compartments": 6, "threads": 1, "maximum": 1, "processes": 3},
     }
     with RunningDaemon(tmp_path, pools) as running:
-        for name in ("small", "crash", "refuse"):
-            wait_for_states(running, name, ["free", "free"])
+        for name, settings in pools.items():
+            if count := settings.get("compartments"):
+                assert isinstance(count, int)
+                wait_for_states(running, name, ["free"] * count)
         yield running
 
 

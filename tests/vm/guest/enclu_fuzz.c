@@ -53,6 +53,16 @@ static uint64_t odd_number(void)
                     : (uint64_t)random_number() << 32 | random_number();
 }
 
+/* For the threads, which have a way back; not for the one that waits for them */
+static void change_ticks(int how)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    pthread_sigmask(how, &set, NULL);
+}
+
 /* With the thread's own FS again, or there would be no way back */
 static void on_signal(int signal)
 {
@@ -160,6 +170,7 @@ static void *run_steps(void *seed)
     for (step = 0; step < STEPS_OF_PROCESS; step++) {
         if (sigsetjmp(back, 1))
             continue;
+        change_ticks(SIG_UNBLOCK);
         switch (below(8)) {
         case 0:
             step_memory();
@@ -196,6 +207,7 @@ static void process(uint32_t seed)
     /* Those who loop in an enclave for ever end with the process */
     sigaction(SIGVTALRM, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     state = seed;
+    change_ticks(SIG_BLOCK);
     if (below(2))
         setitimer(ITIMER_REAL, &tick, NULL);
     for (i = 0; i < THREADS; i++)
