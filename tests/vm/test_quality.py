@@ -65,10 +65,14 @@ def dkms() -> Path:
     root = BUILD / "dkms" / "root"
     if not root.exists():
         kernels.run("apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "dkms", "kmod", cwd=packages)
+        unpacked = root.with_name("unpacked")
+        shutil.rmtree(unpacked, ignore_errors=True)
+        unpacked.mkdir(parents=True)
         for package in packages.glob("*.deb"):
-            kernels.run("dpkg", "-x", package, root)
+            kernels.run("dpkg", "-x", package, unpacked)
         for name in ("depmod", "modinfo", "modprobe"):
-            (root / "usr" / "sbin" / name).symlink_to(root / "bin" / "kmod")
+            (unpacked / "usr" / "sbin" / name).symlink_to(root / "bin" / "kmod")
+        unpacked.rename(root)
     return root / "usr" / "sbin" / "dkms"
 
 
