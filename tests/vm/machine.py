@@ -28,7 +28,8 @@ COUNTED = (
 # Nor does it say much if the timer seems not to tick at boot (no_timer_check).
 _PATIENCE = "no_timer_check rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60"
 _ESCAPES = re.compile(r"\x1b[^a-zA-Z]*[a-zA-Z]|\r")
-_MARK = re.compile(r"^@@ (BEGIN|END) (\S+)(?: (\d+))?$")
+# Not at the beginning of a line if what came before did not end its own: the firmware, when the kernel is silent.
+_MARK = re.compile(r"@@ (BEGIN|END) (\S+)(?: (\d+))?$")
 
 
 @dataclass
@@ -94,7 +95,7 @@ def parse(text: str) -> Console:
     phases: dict[str, Phase] = {}
     current: Phase | None = None
     for line in text.splitlines():
-        mark = _MARK.match(line)
+        mark = _MARK.search(line)
         if mark and mark[1] == "BEGIN":
             current = phases.setdefault(mark[2], Phase(mark[2]))
         elif mark and current and mark[2] == current.name:
