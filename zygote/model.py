@@ -137,7 +137,7 @@ class _Driver:
     async def drive(self) -> None:
         """Until the zygote closes its end of the keeper. Raises what goes wrong."""
         loop = asyncio.get_running_loop()
-        held = self._lay_out()
+        self._lay_out()
         address = Address.of(grpc_address=str(self._containerd), namespace=_NAMESPACE, group=_ID)
         server = Server({events.SERVICE: {"Forward": Method(ttrpc_events_pb2.ForwardRequest, _take_event)}})
         loop.add_reader(leases := _listen_for_leases(self._directory / "attach.sock"), _serve_lease, leases)
@@ -159,10 +159,9 @@ class _Driver:
             await client.close()
         finally:
             address.path.unlink(missing_ok=True)
-            for descriptor in held:
-                os.close(descriptor)
 
-    def _lay_out(self) -> list[int]:
+    def _lay_out(self) -> None:
+        """The FIFOs stay open until this process ends: who opens one while its folder goes must not wait for ever."""
         self._bundle.mkdir(parents=True)
         (self._bundle / "config.json").write_text(json.dumps(_CONFIG))
         (self._directory / "delegate").write_text(_DELEGATE)
@@ -170,7 +169,7 @@ class _Driver:
         (self._directory / "runtime.yaml").write_text("pool: default\n")
         for name in _FIFOS:
             os.mkfifo(self._directory / name)
-        return [os.open(self._directory / name, os.O_RDWR | os.O_CLOEXEC) for name in _FIFOS]
+            os.open(self._directory / name, os.O_RDWR | os.O_CLOEXEC)
 
     def _call_start(self) -> None:
         words = ["-namespace", _NAMESPACE, "-address", str(self._containerd), "-id", _ID, "start"]
