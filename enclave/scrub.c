@@ -4,6 +4,8 @@
  * thread leave (ECALL_RESET), then has slot 0 erase all that the tenant may have left (ECALL_SCRUB). Afterwards the
  * compartment is as it was measured: zero.
  */
+#include <linux/mman.h>
+
 #include "enter.h"
 #include "host.h"
 #include "lock_recovery.h"
@@ -65,6 +67,21 @@ static uint64_t erase_block(uint64_t block)
            erase(block + THREAD_STACK, THREAD_STACK_TOP - THREAD_STACK);
 }
 
+/* Our own tables, and the trampolines, which the program may execute. */
+static long erase_tables(uint64_t base)
+{
+    if (!host_trim(VMAS_OFFSET, APP_OFFSET - VMAS_OFFSET))
+        return 0;
+    long result = host_protect(TRAMPOLINES_OFFSET, TRAMPOLINES_SIZE, PROT_READ | PROT_WRITE, 0);
+    if (result)
+        return result;
+    erase(base + VMAS_OFFSET, VMAS_SIZE);
+    erase(base + DIRTY_MAP_OFFSET, DIRTY_MAP_SIZE);
+    erase(base + LIBOS_HEAP_OFFSET, LIBOS_HEAP_SIZE);
+    erase(base + TRAMPOLINES_OFFSET, TRAMPOLINES_SIZE);
+    return 0;
+}
+
 void scrub_compartment(struct thread *self)
 {
     struct compartment *compartment = self->compartment;
@@ -74,7 +91,7 @@ void scrub_compartment(struct thread *self)
 
     locks_break(compartment); /* the tenant may have been killed while it held any of them */
     uint64_t pages = memory_reset(compartment);
-    if (host_trim(VMAS_OFFSET, APP_OFFSET - VMAS_OFFSET)) { /* our own tables and the trampolines */
+    if (erase_tables(base)) {
         exchange->op = OCALL_REFUSED;
         enclave_leave();
     }

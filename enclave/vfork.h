@@ -19,9 +19,9 @@ struct vfork_state {
     struct signal_action actions[SIGNAL_COUNT + 1]; /* the child's */
     struct thread parent; /* from `compartment` on */
 };
-#define VFORK_STATE_OFFSET (HEADER_OFFSET + HEADER_SIZE / 2)
-_Static_assert(sizeof(struct compartment) <= HEADER_SIZE / 2, "compartment header");
-_Static_assert(sizeof(struct vfork_state) <= HEADER_SIZE / 2, "vfork state");
+#define VFORK_STATE_OFFSET (HEADER_OFFSET + HEADER_SIZE / 4)
+_Static_assert(HEADER_OFFSET + sizeof(struct compartment) <= VFORK_STATE_OFFSET, "compartment header");
+_Static_assert(VFORK_STATE_OFFSET + sizeof(struct vfork_state) <= ACCEPTED_MAP_OFFSET, "vfork state");
 
 static inline struct vfork_state *vfork_state(const struct thread *thread)
 {

@@ -24,6 +24,8 @@
 /* LibOS state of the compartment: struct compartment and its tables. Measured zero. */
 #define HEADER_OFFSET 0x0
 #define HEADER_SIZE 0x40000
+#define ACCEPTED_MAP_OFFSET 0x20000 /* one bit a page of the compartment, see accept.c; outlives its tenants */
+#define ACCEPTED_MAP_SIZE 0x20000
 
 /* Thread blocks, THREAD_STRIDE each */
 #define THREADS_OFFSET 0x100000

@@ -25,6 +25,8 @@ CASES = (
     "order",
     "return-twice",
     "scrub",
+    "scrub-refused",
+    "scrub-impossible",
     "scrub-while-inside",
     "start-thread",
     "start-thread-after-scrub",

@@ -1,4 +1,4 @@
-"""One boot in which the mate as it is built for SGX hardware runs a program over emulated ENCLU."""
+"""One boot in which the mate as it is built for SGX hardware runs programs over emulated ENCLU."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from enclave_host import sigstruct
 from enclave_host.blueprint import draw_blueprint
 from enclave_host.image import load_image
 from enclave_host.measure import measure
-from tests.harness.images import build_programs, program
+from tests.harness.images import THREAD_EXIT, build_programs, program
 from tests.harness.paths import BIN, LIBOS
 from tests.harness.rootfs import RootFs
 from tests.vm import enclu_run, initramfs, kernels, machine
-from tests.vm.enclu_hardware import PLAN
+from tests.vm.enclu_hardware import COMMANDS, PLAN, PROGRAMS
 from tests.vm.kernels import BUILD, ROOT, Kernel
 
 _PACKAGES = "/t/packages"
 _SITE = BIN.parent / "lib" / "python3.11" / "site-packages"
 _IMPORTED = ("_cffi_backend.cpython-311-x86_64-linux-gnu.so", "cryptography", "elftools", "yaml", "_yaml")
-_PROGRAM = "/t/hello"
 _RUN = f"""\
 insmod /t/cmac.ko && insmod /t/teemate.ko insecure__emulate_enclu=1 &&
 PYTHONPATH={_PACKAGES} PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3.11 -m tests.vm.guest_hardware \\
-    /t/mate.hardware /t/libos.elf /t/sigstruct {_PROGRAM}
+    /t/mate.hardware /t/libos.elf /t/sigstruct
 """
+_PROGRAMS = [
+    command[0].removeprefix(f"{PROGRAMS}/").split("/") for command in COMMANDS.values() if PROGRAMS in command[0]
+]
 PHASE = "hardware-mate"
 
 
@@ -66,7 +68,10 @@ def _files() -> RootFs:
     fs = RootFs()
     fs.file(Path("/usr/bin/python3.11"))
     fs.tree(Path("/usr/lib/python3.11"))
-    fs.file(program("hello", "musl-static"), _PROGRAM)
+    for kind, name in _PROGRAMS:
+        fs.file(program(name, kind), f"{PROGRAMS}/{kind}/{name}")
+    fs.file(Path("/usr/bin/sqlite3"))
+    fs.file(THREAD_EXIT)
     fs.tree(ROOT / "enclave_host", f"{_PACKAGES}/enclave_host")
     fs.text(f"{_PACKAGES}/tests/__init__.py", "")
     for name in ("__init__", "enclu_hardware", "guest_hardware"):

@@ -63,7 +63,7 @@ def test_kernel_does_not_complain(console: machine.Console) -> None:
     assert_no_complaint(console)
 
 
-def test_mate_of_hardware_runs_a_program(kernel: Kernel) -> None:
+def test_mate_of_hardware_runs_programs(kernel: Kernel) -> None:
     """The mate without its model of SGX, over leases that chain to the emulated driver, over the kernel's vDSO."""
     console = enclu_hardware_run.boot(kernel, timeout=BOOT_SECONDS)
     assert_phase_passed(console, enclu_hardware_run.PHASE)

@@ -5,6 +5,7 @@
  * some labels (test_hostile_entry.py reads them from the ELF file).
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -163,6 +164,59 @@ static void case_scrub(void)
     CHECK(is_zero((void *)(THREAD_BLOCK(BASE, 0) + THREAD_SSA), THREAD_STACK_TOP - THREAD_SSA));
     check_refused(0, ECALL_OCALL_RETURN);
     start_until_log(); /* as fresh */
+}
+
+static void fill(uint64_t offset, uint64_t size)
+{
+    memset((void *)(BASE + offset), 0x5a, size);
+}
+
+static void set_dirty(uint64_t offset)
+{
+    ((uint8_t *)(BASE + DIRTY_MAP_OFFSET))[offset / 4096 / 8] |= 1U << offset / 4096 % 8;
+}
+
+/* The tenant's last pages are erased in place when the host does not take them back. */
+static void case_scrub_refused(void)
+{
+    static const uint64_t page = APP_OFFSET + 77 * 4096;
+    unsigned refused = 0;
+    start_until_log();
+    fill(VMAS_OFFSET, VMAS_SIZE);
+    fill(LIBOS_HEAP_OFFSET, LIBOS_HEAP_SIZE);
+    fill(TRAMPOLINES_OFFSET, TRAMPOLINES_SIZE);
+    fill(page, 4096);
+    set_dirty(page);
+    exchange.op = 0;
+    for (enter(0, 0, ECALL_SCRUB); exchange.op == OCALL_TRIM || exchange.op == OCALL_PROTECT;
+         enter(0, 0, ECALL_OCALL_RETURN)) {
+        check_left_with(exchange.op);
+        if (exchange.op == OCALL_PROTECT) {
+            exchange.u.protect.result = 0;
+            continue;
+        }
+        exchange.u.trim.result = -EOPNOTSUPP;
+        refused++;
+    }
+    check_left_with(OCALL_SCRUBBED);
+    CHECK(refused == 2);
+    CHECK(is_zero((void *)BASE, HEADER_SIZE));
+    CHECK(is_zero((void *)(BASE + VMAS_OFFSET), APP_OFFSET - VMAS_OFFSET));
+    CHECK(is_zero((void *)(BASE + page), 4096));
+    start_until_log(); /* as fresh */
+}
+
+/* A host that neither takes pages back nor lets them be erased gets no compartment back. */
+static void case_scrub_impossible(void)
+{
+    start_until_log();
+    for (enter(0, 0, ECALL_SCRUB); exchange.op == OCALL_TRIM || exchange.op == OCALL_PROTECT;
+         enter(0, 0, ECALL_OCALL_RETURN)) {
+        exchange.u.trim.result = -EOPNOTSUPP;
+        if (exchange.op == OCALL_PROTECT)
+            exchange.u.protect.result = -EACCES;
+    }
+    check_left_with(OCALL_REFUSED);
 }
 
 static void case_scrub_while_inside(void)
@@ -329,6 +383,8 @@ static const struct {
     {"order", case_order},
     {"return-twice", case_return_twice},
     {"scrub", case_scrub},
+    {"scrub-refused", case_scrub_refused},
+    {"scrub-impossible", case_scrub_impossible},
     {"scrub-while-inside", case_scrub_while_inside},
     {"start-thread", case_start_thread},
     {"start-thread-after-scrub", case_start_thread_after_scrub},

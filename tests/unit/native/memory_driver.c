@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Runs the LibOS's memory code on a compartment in ordinary memory, with this process as its host, and compares it
- * after each random step with a model of pages: content, permissions, accounting. `memory_driver SEED STEPS`.
+ * after each random step with a model of pages: content, permissions, accounting. `memory_driver HOST SEED STEPS`,
+ * where HOST is one that takes back pages that are trimmed (honest), now and then does not (refusing), or, as under
+ * real ENCLU, is never asked (sgx).
  */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
@@ -13,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "accept.h"
 #include "compartment.h"
 #include "dirty_map.h"
 #include "host.h"
@@ -35,7 +38,8 @@ static struct model_page model[AREA_PAGES];
 static unsigned long backing_pages; /* host mappings alive, by pages */
 static struct compartment *compartment;
 static uint64_t area;
-static unsigned long host_calls;
+static unsigned long host_calls, refused_trims;
+static int host_refuses, may_refuse, on_sgx;
 
 #define REQUIRE(condition)                                                                                             \
     do {                                                                                                               \
@@ -67,9 +71,18 @@ void host_commit(uint64_t offset, uint64_t size)
     REQUIRE(offset >= APP_OFFSET && offset + size <= APP_END);
 }
 
+int enclu_is_real(void)
+{
+    return on_sgx;
+}
+
 long host_trim(uint64_t offset, uint64_t size)
 {
     host_calls++;
+    if (host_refuses) {
+        refused_trims++;
+        return -95;
+    }
     return madvise((void *)(compartment->base + offset), size, MADV_DONTNEED) ? -22 : 0;
 }
 
@@ -244,8 +257,10 @@ static void step_map_file(unsigned first, unsigned count, int prot)
     };
     long result = memory_map(compartment, &request);
     if (result < 0) {
-        REQUIRE(result == -12 && prot);
+        REQUIRE((result == -12 && prot) || (result == -5 && host_refuses));
         munmap(backing, count * PAGE_SIZE);
+        if (result == -5) /* what was there is gone */
+            model_set(first, count, 0, 0, 1);
         return;
     }
     backing_pages += count;
@@ -290,9 +305,9 @@ static void step_protect(unsigned first, unsigned count, int prot)
 static void step_discard(unsigned first, unsigned count)
 {
     long result = memory_discard(compartment, page_address(first), count * PAGE_SIZE);
-    REQUIRE(result == (model_covered(first, count) ? 0 : -12));
+    REQUIRE(result == (model_covered(first, count) ? 0 : -12) || (result == -95 && host_refuses));
     for (unsigned i = first; i < first + count; i++)
-        if (model[i].mapped)
+        if (model[i].mapped && !(model[i].from_file && host_refuses))
             model[i].value = model[i].from_file ? FILE_VALUE : 0;
 }
 
@@ -300,6 +315,10 @@ static void step(unsigned number)
 {
     unsigned count = below(20) ? 1 + below(24) : 1 + below(1500);
     unsigned first = below(AREA_PAGES - count);
+    if (on_sgx)
+        REQUIRE(compartment->memory.fill_refused);
+    else if (may_refuse)
+        host_refuses = !below(3);
     switch (below(11)) {
     case 0:
     case 1:
@@ -317,7 +336,8 @@ static void step(unsigned number)
         break;
     case 6:
     case 7:
-        step_map_file(first, count, random_prot());
+        if (!on_sgx) /* memory_file.c asks fill_refused */
+            step_map_file(first, count, random_prot());
         break;
     case 8:
         step_load(first, count);
@@ -345,9 +365,11 @@ static void check_erased(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3)
+    if (argc != 4)
         return 2;
-    srand((unsigned)strtoul(argv[1], NULL, 10));
+    on_sgx = host_refuses = !strcmp(argv[1], "sgx");
+    may_refuse = !strcmp(argv[1], "refusing");
+    srand((unsigned)strtoul(argv[2], NULL, 10));
     static struct thread thread;
     thread.self = &thread;
     REQUIRE(!syscall(SYS_arch_prctl, ARCH_SET_GS, &thread));
@@ -359,14 +381,16 @@ int main(int argc, char **argv)
     compartment->base = base;
     area = base + AREA_OFFSET;
     memory_init(compartment, LIMIT);
-    unsigned steps = (unsigned)strtoul(argv[2], NULL, 10);
+    unsigned steps = (unsigned)strtoul(argv[3], NULL, 10);
     for (unsigned i = 0; i < steps; i++)
         step(i);
     for (unsigned i = 0; i < AREA_PAGES; i++)
         check_page(i);
     REQUIRE(!memory_unmap(compartment, area, AREA_PAGES * PAGE_SIZE));
     REQUIRE(backing_pages == 0);
+    host_refuses |= may_refuse;
     check_erased();
+    REQUIRE((refused_trims > 0) == host_refuses);
     printf("%u steps, %lu host calls\n", steps, host_calls);
     return 0;
 }
