@@ -7,8 +7,9 @@ time of every call of the runtime.
 import sys
 from pathlib import Path
 
+from zygote.program import Program
 from zygote.protocol import PROGRAMS
-from zygote.resident import Program, serve
+from zygote.resident import serve
 
 
 def _program(name: str) -> Program:
@@ -18,11 +19,11 @@ def _program(name: str) -> Program:
 
         rehearsal.rehearse()
         call = ShimCall()
-        return Program(PROGRAMS[name], call.answer, call.get_ready, call.prepare)
+        return Program(PROGRAMS[name], call.answer, call.get_ready, call.prepare, is_reusable=False)
     from zygote.runtime_call import RuntimeCall
 
     runtime = RuntimeCall()
-    return Program(PROGRAMS[name], runtime.answer, runtime.get_ready, runtime.prepare)
+    return Program(PROGRAMS[name], runtime.answer, runtime.get_ready, runtime.prepare, is_reusable=True)
 
 
 if __name__ == "__main__":

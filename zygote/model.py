@@ -28,9 +28,10 @@ from shim.ttrpc.client import Client
 from shim.ttrpc.server import Method, Server
 from shim.ttrpc.status import StatusError
 from zygote import rehearsal
+from zygote.child import set_name
 from zygote.memory import LESSON_SECONDS, MemoryTemplate, TemplateError
+from zygote.program import ServeNext
 from zygote.protocol import PROGRAMS, ProtocolError, finish_call, send_call
-from zygote.resident import ServeNext, set_name
 
 _ID = "model"
 _NAMESPACE = "teemate-model"

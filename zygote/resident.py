@@ -3,47 +3,24 @@
 It keeps nothing itself, and so may be killed.
 """
 
-import ctypes
 import gc
 import os
-import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from zygote import caller as callers
-from zygote.protocol import COLD, TAKEN, Call, receive_call, receive_streams, send_plain
+from zygote.child import FREE_NOTE, NEXT_NOTE, TAKEN_NOTE, be_child, set_name, wait
+from zygote.program import Program
 
-_PR_SET_NAME = 15
-_libc = ctypes.CDLL(None)
 BACKLOG = 256
-# A front sends its call at once: whoever connects and does not is no front.
-CALL_SECONDS = 5
 RETRY_SECONDS = 0.1
 IDLE_MILLISECONDS = 20
-_TAKEN_NOTE = b"t"
-
-
-class ServeNext(Protocol):
-    """Has one call taken by a child. False if something `watched` became readable before."""
-
-    def __call__(self, listener: socket.socket, *watched: socket.socket) -> bool: ...
-
-
-class Program(NamedTuple):
-    """What a zygote's children do."""
-
-    number: int
-    # Answers one call on its connection, in the place of the caller with that process id.
-    answer: Callable[[Call, socket.socket, int], None]
-    # What a child does while it waits for its call.
-    get_ready: Callable[[], None]
-    # What the zygote does last before it serves; the function it is given has one call taken.
-    prepare: Callable[[ServeNext], None]
+# Children that wait for work beside the one which is next: as many calls at once are answered without a fork.
+FREE_MAX = 3
+_STDIN = 0
 
 
 def serve(path: Path, program: Program) -> None:
@@ -55,88 +32,82 @@ def serve(path: Path, program: Program) -> None:
     gc.collect()
     gc.freeze()  # the collector must not write to pages that the children share
     gc.disable()
-    program.prepare(lambda listener, *watched: _serve_next(listener, program, *watched))
+    children = _Children(program)
+    program.prepare(children.serve_next)
     listener = listen(path)
-    while _serve_next(listener, program):
+    while children.serve_next(listener):
         pass
 
 
-def _serve_next(listener: socket.socket, program: Program, *watched: socket.socket) -> bool:
-    """Have one call taken by a child. False: standard input has come to its end, or something `watched` is readable."""
-    with _fork_spare(listener, program) as spare:
-        ready = _wait(spare.fileno(), sys.stdin.fileno(), *(each.fileno() for each in watched))
-        if spare.fileno() not in ready:
-            return False
-        if spare.recv(1) != _TAKEN_NOTE:
-            time.sleep(RETRY_SECONDS)  # it has died without a call: something is wrong, and may pass
-    # Forking now would hold up what has just been started; but the next caller must not wait for it.
-    _wait(listener.fileno(), sys.stdin.fileno(), milliseconds=IDLE_MILLISECONDS)
-    return True
+class _Children:
+    """The child that is next, forked beforehand since forking takes longer than answering, and those used again.
 
-
-def _fork_spare(listener: socket.socket, program: Program) -> socket.socket:
-    """Fork the child that will take the next call: beforehand, since forking takes longer than answering.
-
-    It notes on the connection that it has taken a call, so that the next one is due; and sees by its end that this
-    process is gone.
+    A child is known by the keeper, our end of a connection to it: it notes there that it has taken a call, so that the
+    next child is due, and that it is free again; and sees by its end that this process is gone.
     """
-    ours, childs = socket.socketpair()
-    with childs:
-        try:
-            child = os.fork()
-        except OSError as error:
-            print(f"teemate-zygote: cannot fork: {error}", file=sys.stderr)  # fronts go on without us meanwhile
-            return ours
-        if child == 0:
-            ours.close()
-            _be_spare(listener, childs, program)
-    return ours
 
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._busy: list[socket.socket] = []
+        self._free: list[socket.socket] = []
 
-def _be_spare(listener: socket.socket, keeper: socket.socket, program: Program) -> None:
-    status = 1
-    try:
-        set_name(b"teemate-spare")
-        if not _wait(listener.fileno(), milliseconds=0):
-            program.get_ready()
-        connection, caller = _accept(listener, keeper)
-        with connection:
-            _take(connection, caller, program)
-        status = 0
-    except BaseException as error:
-        print(f"teemate-zygote: {type(error).__name__}: {error}", file=sys.stderr)
-    finally:
-        os._exit(status)
+    def serve_next(self, listener: socket.socket, *watched: socket.socket) -> bool:
+        """Have one call taken. False: standard input has come to its end, or something `watched` is readable."""
+        spare = self._next(listener)
+        while spare.fileno() not in (ready := self._wait(spare, *watched)):
+            if ready:
+                spare.close()
+                return False
+        if spare.recv(1) != TAKEN_NOTE:
+            spare.close()
+            time.sleep(RETRY_SECONDS)  # it has died without a call: something is wrong, and may pass
+            return True
+        if self._program.is_reusable:
+            self._busy.append(spare)
+        else:
+            spare.close()
+        # Forking now would hold up what has just been started; but the next caller must not wait for it.
+        if not self._free:
+            self._wait(listener, milliseconds=IDLE_MILLISECONDS)
+        return True
 
+    def _wait(self, *sockets: socket.socket, milliseconds: int | None = None) -> list[int]:
+        """Those of `sockets` that are readable, and standard input if it has ended; none if a child has become free."""
+        busy = {keeper.fileno(): keeper for keeper in self._busy}
+        ready = wait(_STDIN, *(each.fileno() for each in sockets), *busy, milliseconds=milliseconds)
+        for keeper in [busy[number] for number in ready if number in busy]:
+            self._busy.remove(keeper)
+            if keeper.recv(1) == FREE_NOTE and len(self._free) < FREE_MAX:
+                self._free.append(keeper)
+            else:
+                keeper.close()
+        return [number for number in ready if number not in busy]
 
-def _accept(listener: socket.socket, keeper: socket.socket) -> tuple[socket.socket, int]:
-    """Wait for a call, and let go of listener and keeper then. Ends the process when the keeper does."""
-    while True:
-        if keeper.fileno() in _wait(listener.fileno(), keeper.fileno()):
-            os._exit(0)
-        connection, _ = listener.accept()
-        caller = callers.process_of_same_user(connection)
-        if caller is not None:
-            break
-        connection.close()
-    keeper.send(_TAKEN_NOTE, socket.MSG_NOSIGNAL)
-    keeper.close()
-    listener.close()
-    set_name(b"teemate-call")
-    return connection, caller
+    def _next(self, listener: socket.socket) -> socket.socket:
+        """Who takes the next call: a free child, or a new one."""
+        while self._free:
+            keeper = self._free.pop()
+            try:
+                socket.send_fds(keeper, [NEXT_NOTE], [listener.fileno()], socket.MSG_NOSIGNAL)
+            except OSError:
+                keeper.close()  # it has been killed
+            else:
+                return keeper
+        return self._fork(listener)
 
-
-def _wait(*descriptors: int, milliseconds: int | None = None) -> list[int]:
-    """Those which are readable or have come to their end; none if the time is over."""
-    poller = select.poll()
-    for descriptor in descriptors:
-        # Of standard input only the hang-up counts: as a service we have /dev/null there, which is always readable.
-        poller.register(descriptor, 0 if descriptor == sys.stdin.fileno() else select.POLLIN)
-    return [descriptor for descriptor, _ in poller.poll(milliseconds)]
-
-
-def set_name(name: bytes) -> None:
-    _libc.prctl(_PR_SET_NAME, name, 0, 0, 0)
+    def _fork(self, listener: socket.socket) -> socket.socket:
+        ours, childs = socket.socketpair()
+        with childs:
+            try:
+                child = os.fork()
+            except OSError as error:
+                print(f"teemate-zygote: cannot fork: {error}", file=sys.stderr)  # fronts go on without us meanwhile
+                return ours
+            if child == 0:
+                for keeper in (ours, *self._busy, *self._free):
+                    keeper.close()  # its end is to be this process's end
+                be_child(listener, childs, self._program)
+        return ours
 
 
 def listen(path: Path) -> socket.socket:
@@ -150,22 +121,3 @@ def listen(path: Path) -> socket.socket:
     listener.listen(BACKLOG)
     hidden.rename(path)
     return listener
-
-
-def _take(connection: socket.socket, caller: int, program: Program) -> None:
-    connection.settimeout(CALL_SECONDS)
-    call = receive_call(connection)
-    if call.program != program.number or not callers.is_in_our_world(caller):
-        send_plain(connection, COLD)
-        return
-    send_plain(connection, TAKEN)
-    streams = receive_streams(connection)
-    connection.settimeout(None)
-    os.chdir(call.directory)
-    os.umask(call.umask)
-    os.environb.clear()
-    os.environb.update(call.environment)
-    for number, descriptor in enumerate(streams):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
-    program.answer(call, connection, caller)

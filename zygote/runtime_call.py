@@ -1,5 +1,7 @@
 """A call of `teemate-runtime`: done here, but for the delegate, which the front executes."""
 
+import contextlib
+import os
 import socket
 import sys
 
@@ -7,9 +9,9 @@ import sys
 from teemate_runtime.oci import checkpoint, create, delete, exec, kill, run, version  # noqa: F401
 from teemate_runtime.oci.main import run as run_command
 from zygote import runtime_rehearsal, working_set
-from zygote.front_executor import FrontExecutor
+from zygote.front_executor import FrontExecutor, FrontHasLeft
+from zygote.program import ServeNext
 from zygote.protocol import Call, send_done
-from zygote.resident import ServeNext
 
 # Python 3.11 specialises code at its eighth execution.
 REHEARSALS = 10
@@ -20,6 +22,7 @@ class RuntimeCall:
 
     def __init__(self) -> None:
         self._pages: list[working_set.Range] = []
+        self._own_streams = (os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), *(os.dup(number) for number in (1, 2)))
 
     def prepare(self, _serve_next: ServeNext) -> None:
         """Rehearse, and learn what a call writes to. Calls are slower if that fails, and say what is wrong."""
@@ -33,9 +36,14 @@ class RuntimeCall:
         working_set.copy(self._pages)
 
     def answer(self, call: Call, connection: socket.socket, caller: int) -> None:
-        """Run the command. Does not return when the front is to become the delegate."""
-        executor = FrontExecutor(connection, caller)
-        status = run_command(call.arguments, f"{sys.prefix}/lib/teemate", executor)
+        """Run the command, and let go of all that is the caller's before it is told."""
+        status: int | None = None
+        with FrontExecutor(connection, caller) as executor, contextlib.suppress(FrontHasLeft):
+            status = run_command(call.arguments, f"{sys.prefix}/lib/teemate", executor)
         sys.stdout.flush()
         sys.stderr.flush()
-        send_done(connection, status)
+        for number, own in enumerate(self._own_streams):
+            os.dup2(own, number)
+        os.chdir("/")
+        if status is not None:
+            send_done(connection, status)

@@ -9,9 +9,11 @@ from pathlib import Path
 from shim import action
 from zygote import caller as callers
 from zygote import model, rehearsal, working_set
+from zygote.child import set_name
 from zygote.memory import MemoryTemplate, TemplateError
+from zygote.program import ServeNext
 from zygote.protocol import Call, send_done
-from zygote.resident import ServeNext, listen, set_name
+from zygote.resident import listen
 
 # Of the caller's environment only this is the shim's business.
 _KEPT = ("PATH", "TEEMATE_HOST", "TEEMATE_RUNTIME_CONFIG", "TTRPC_ADDRESS", "GRPC_ADDRESS")

@@ -60,7 +60,6 @@ def _watch(
     remove: bool,
     clean_up: Callable[[], None],
 ) -> None:
-    os.setsid()  # a terminal's SIGINT is for the delegate
     try:
         while not pid_file.is_written(path) and living():
             time.sleep(_POLL_SECONDS)

@@ -57,10 +57,10 @@ def main(context: Context) -> int:
     if mate is None:
         _unprotected(context, container)
     preserved = preserved_descriptors(context, options)
-    edited = _EditedCommand(options, mate=mate or "", lease_descriptor=FIRST_DESCRIPTOR + preserved)
+    edited = _EditedCommand(context, options, mate=mate or "", lease_descriptor=FIRST_DESCRIPTOR + preserved)
     try:
         wishes = annotation.wishes(ours, settings=context.settings, pool_option=None)
-        lease = lease_or_leave(context, wishes, container=container, process=_process_name(options))
+        lease = lease_or_leave(context, wishes, container=container, process=_process_name(context, options))
         if lease is None:
             _unprotected(context, container)
         assert lease is not None
@@ -91,7 +91,7 @@ class _EditedCommand:
 
     __slots__ = ("path", "words")
 
-    def __init__(self, options: Options, *, mate: str, lease_descriptor: int) -> None:
+    def __init__(self, context: Context, options: Options, *, mate: str, lease_descriptor: int) -> None:
         self.path = ""
         self.words = options.command_line(without=("process", "preserve-fds", "pid-file"))
         given = options.value("process")
@@ -104,7 +104,7 @@ class _EditedCommand:
             return
         process = strict_json.parse(strict_json.read(given, what="process file"), what="process file")
         wrap_process(process, mate=mate, lease_descriptor=lease_descriptor)
-        self.path = f"{given}.teemate-{os.getpid()}"
+        self.path = f"{given}.teemate-{context.executor.process_id}"
         try:
             file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(file, "wb") as stream:
@@ -118,20 +118,25 @@ class _EditedCommand:
             pid_file.remove(self.path)
 
 
-def _process_name(options: Options) -> str:
+def _process_name(context: Context, options: Options) -> str:
     """The exec id: containerd's shim names the pid file after it."""
     name = os.path.basename(options.value("pid-file") or "").removesuffix(".pid")
-    return name.encode("ascii", "replace").decode() or f"exec-{os.getpid()}"
+    return name.encode("ascii", "replace").decode() or f"exec-{context.executor.process_id}"
 
 
 def _start(
     context: Context, options: Options, edited: _EditedCommand, lease: Lease, preserved: int, container: str
 ) -> int:
     wanted = options.value("pid-file")
-    own = f"{context.settings.host}/.exec-{os.getpid()}.pid"
+    own = f"{context.settings.host}/.exec-{context.executor.process_id}.pid"
     redirections = lease.actions(FIRST_DESCRIPTOR + preserved)
     words = ["exec", f"--pid-file={wanted or own}", f"--preserve-fds={preserved + lease.size}", *edited.words]
     if not options.flag("detach"):
+
+        def clean_up() -> None:
+            edited.remove()
+            lease.close()
+
         run_attached(
             context,
             words,
@@ -139,7 +144,7 @@ def _start(
             redirections=redirections,
             wanted_pid_file=wanted,
             own_pid_file=own,
-            clean_up=edited.remove,
+            clean_up=clean_up,
         )
     try:
         status = run_child(context, words, redirections=redirections)

@@ -104,6 +104,7 @@ def _fork_beside(beside: Beside) -> None:
         raise Failure("cannot fork", cause=error.strerror or str(error)) from None
     if child == 0:
         try:
+            os.setsid()  # a terminal's SIGINT is for the delegate
             beside(lambda: os.getppid() == delegate)
         finally:
             os._exit(0)  # a forked child must not run into its parent's code

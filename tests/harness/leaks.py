@@ -10,6 +10,7 @@ from tests.harness.mounts import mounts_under
 from tests.harness.patience import PATIENCE
 from tests.harness.process import wait_until
 from tests.harness.stack import Stack
+from zygote.resident import FREE_MAX
 
 # A scrubbed compartment keeps what the enclave's build put there, the LibOS's own few pages, and what had been prepared
 # for it and was never touched (`prepared_memory`, 1 MiB unless a pool says otherwise): not dirty, so not erased.
@@ -44,8 +45,8 @@ def _processes(stack: Stack) -> Counter[str]:
     names = Counter(
         "janitor" if info.name.isdigit() else info.name for info in stack.processes().values() if info.state != "Z"
     )
-    # one child forked beforehand for each zygote comes and goes with the calls
-    names["teemate-spare"] = max(0, names["teemate-spare"] - names["teemate-zygote"])
+    # children that wait for a call come and go with the calls
+    names["teemate-spare"] = max(0, names["teemate-spare"] - names["teemate-zygote"] - FREE_MAX)
     return names
 
 
