@@ -8,7 +8,8 @@
  * in lease_mmap(), and lease_get_unmapped_area() keeps it there.
  *
  * For the same reason zapping does not revoke: the next touch would fault the page in again. Revoking
- * swaps the vm_ops for ones that only fail.
+ * swaps the vm_ops for ones that only fail. It waits for no holder: the pages of one who is in the midst of something
+ * stay his until that is over, which a worker waits for.
  *
  * No machine with SGX has run this yet. It is tested over a stand-in with the driver's behaviour.
  */
@@ -102,15 +103,62 @@ static vm_fault_t disarmed_fault(struct vm_fault *vmf)
 	return VM_FAULT_SIGBUS;
 }
 
+static int disarmed_mprotect(struct vm_area_struct *vma, unsigned long start, unsigned long end, unsigned long flags)
+{
+	return -EACCES;
+}
+
 static int disarmed_mremap(struct vm_area_struct *vma)
 {
 	return -EPERM;
 }
 
+static void disarmed_open(struct vm_area_struct *vma)
+{
+}
+
+static int disarmed_access(struct vm_area_struct *vma, unsigned long address, void *buffer, int length, int write)
+{
+	return -EIO;
+}
+
+/* All that a driver may have: who has just seen that one of its operations is there may call that one of these */
 static const struct vm_operations_struct disarmed_vm_operations = {
+	.open = disarmed_open,
 	.fault = disarmed_fault,
+	.page_mkwrite = disarmed_fault,
+	.pfn_mkwrite = disarmed_fault,
+	.mprotect = disarmed_mprotect,
 	.mremap = disarmed_mremap,
+	.access = disarmed_access,
 };
+
+static void disarm_vma(struct vm_area_struct *vma)
+{
+	WRITE_ONCE(vma->vm_ops, &disarmed_vm_operations);
+	zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
+}
+
+/**
+ * backing_disarm() - Take the SGX driver's pages out of every mapping of a lease, for good.
+ * @lease: ended: no address space is added to its list any more
+ *
+ * From here on no fault in these mappings finds the driver, and no holder can delay that: a VMA is in the inode's tree
+ * until it is about to be freed, and leaves it under this lock. What is still under way, a fault that had found the
+ * driver or a mapping being made, is left to backing_settle().
+ *
+ * Context: Process context; takes i_mmap_rwsem of the lease's inode.
+ */
+void backing_disarm(struct enclave_lease *lease)
+{
+	struct address_space *mapping = lease->inode->i_mapping;
+	struct rb_node *node;
+
+	i_mmap_lock_write(mapping);
+	for (node = rb_first_cached(&mapping->i_mmap); node; node = rb_next(node))
+		disarm_vma(rb_entry(node, struct vm_area_struct, shared.rb));
+	i_mmap_unlock_write(mapping);
+}
 
 static void disarm_mm(struct enclave_lease *lease, struct mm_struct *mm)
 {
@@ -118,32 +166,49 @@ static void disarm_mm(struct enclave_lease *lease, struct mm_struct *mm)
 	unsigned long end = enclave->base + enclave->size;
 	struct vm_area_struct *vma;
 
-	mmap_write_lock(mm);
-	for (vma = find_vma(mm, enclave->base); vma && vma->vm_start < end; vma = find_vma(mm, vma->vm_end)) {
-		if (!vma->vm_file || file_inode(vma->vm_file) != lease->inode)
-			continue;
-		/* Also marks the VMA as being written, where faults run without mmap_lock */
-		vm_flags_set(vma, VM_DONTCOPY);
-		vma->vm_ops = &disarmed_vm_operations;
-		zap_vma_ptes(vma, vma->vm_start, vma->vm_end - vma->vm_start);
-	}
-	mmap_write_unlock(mm);
+	mmap_assert_write_locked(mm);
+	for (vma = find_vma(mm, enclave->base); vma && vma->vm_start < end; vma = find_vma(mm, vma->vm_end))
+		if (vma->vm_file && file_inode(vma->vm_file) == lease->inode)
+			disarm_vma(vma);
+}
+
+static bool lock_mm(struct mm_struct *mm, bool wait)
+{
+	if (!wait)
+		return try_mmap_write_lock(mm);
+	/* Nobody kills a worker: this is only so that it does not count as hung while a holder makes it wait */
+	while (mmap_write_lock_killable(mm))
+		cond_resched();
+	return true;
 }
 
 /**
- * backing_disarm() - Take the SGX driver's pages out of every mapping of a lease, for good.
- * @lease: ended: no address space is added to its list any more
+ * backing_settle() - See to it that what was under way in the address spaces of a lease is over, and without effect.
+ * @lease: disarmed
+ * @wait: for as long as a holder takes, which may sit in a page fault of some other mapping; in a worker only
+ *
+ * A fault has mmap_lock, and so has who makes a mapping: when it was free once, neither is left.
  *
  * Context: Process context; takes mmap_lock of the address spaces.
+ * Return: whether all is over; false only without @wait.
  */
-void backing_disarm(struct enclave_lease *lease)
+bool backing_settle(struct enclave_lease *lease, bool wait)
 {
 	struct lease_mm *seen;
+	bool settled = true;
 
 	list_for_each_entry(seen, &lease->mms, link) {
+		if (!settled)
+			break;
 		if (!mmget_not_zero(seen->mm))
 			continue;
-		disarm_mm(lease, seen->mm);
-		mmput(seen->mm);
+		settled = lock_mm(seen->mm, wait);
+		if (settled) {
+			disarm_mm(lease, seen->mm);
+			mmap_write_unlock(seen->mm);
+		}
+		/* Not the last one by ourselves: a holder's mappings may take their time to go */
+		mmput_async(seen->mm);
 	}
+	return settled;
 }

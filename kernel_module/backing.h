@@ -11,5 +11,6 @@ struct file *backing_get(int fd);
 long backing_ioctl(struct file *backing, unsigned int command, unsigned long arg);
 int backing_mmap(struct file *backing, struct vm_area_struct *vma);
 void backing_disarm(struct enclave_lease *lease);
+bool backing_settle(struct enclave_lease *lease, bool wait);
 
 #endif

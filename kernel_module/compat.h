@@ -28,6 +28,12 @@ static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
 #define mnt_idmap user_namespace
 #endif
 
+/* mmap_write_trylock(), which 6.12 has no more */
+static inline bool try_mmap_write_lock(struct mm_struct *mm)
+{
+	return down_write_trylock(&mm->mmap_lock);
+}
+
 /* A reference to a file whose last one may just be going away */
 static inline bool get_file_if_used(struct file *file)
 {

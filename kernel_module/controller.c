@@ -50,13 +50,7 @@ static long enclave_lease_info(struct teemate_enclave *enclave, void __user *arg
 	lease = lease_find(enclave, info.id);
 	if (!lease)
 		return -ENOENT;
-	info = (struct teemate_lease_info){
-		.id = lease->id,
-		.cookie = lease->cookie,
-		.pages = atomic_long_read(&lease->page_count),
-		.page_limit = lease->page_limit,
-		.refused = atomic_long_read(&lease->refused_count),
-	};
+	info = lease_info(lease);
 	lease_put(lease);
 	return user_struct_put(arg, size, &info, sizeof(info));
 }

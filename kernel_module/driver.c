@@ -7,6 +7,7 @@
 #include "enclave.h"
 #include "enclu/enclu.h"
 #include "epc.h"
+#include "lease.h"
 
 static struct miscdevice device = {
 	.minor = MISC_DYNAMIC_MINOR,
@@ -20,22 +21,30 @@ static int __init teemate_init(void)
 	int ret;
 
 	epc_init();
-	ret = enclu_init();
+	ret = lease_workers_init();
 	if (ret)
 		return ret;
+	ret = enclu_init();
+	if (ret)
+		goto exit_workers;
 	ret = misc_register(&device);
-	if (ret) {
-		enclu_exit();
-		return ret;
-	}
+	if (ret)
+		goto exit_enclu;
 	pr_info("emulated EPC of %lu pages: no confidentiality\n", epc_limit());
 	return 0;
+
+exit_enclu:
+	enclu_exit();
+exit_workers:
+	lease_workers_exit();
+	return ret;
 }
 
 static void __exit teemate_exit(void)
 {
 	misc_deregister(&device);
 	enclu_exit();
+	lease_workers_exit();
 	/* Whoever had pages had a file, and a file holds the module */
 	WARN_ON(epc_in_use());
 }

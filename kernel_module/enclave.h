@@ -12,7 +12,8 @@
  *	  events.lock
  *
  * enclave.lock and lease.lock are never held together: the end of a lease closes it under its own lock,
- * works without any, and then takes it off the enclave's books.
+ * works without any, and then takes it off the enclave's books. It takes i_mmap_rwsem of the lease's inode without
+ * mmap_lock, and of mmap_lock only what is free: whoever waits for that, a worker, holds nothing.
  */
 #ifndef TEEMATE_ENCLAVE_H
 #define TEEMATE_ENCLAVE_H

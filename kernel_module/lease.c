@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Birth and end of a lease. */
+/* Birth of a lease, and how it is found. Its end is in lease_end.c. */
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
-#include "backing.h"
 #include "compat.h"
 #include "enclave.h"
-#include "epc.h"
 #include "lease.h"
 #include "user_struct.h"
 
@@ -195,7 +193,7 @@ static struct file *lease_get_file(struct teemate_enclave *enclave, u64 id)
 	list_for_each_entry(lease, &enclave->leases, link) {
 		if (lease->id == id) {
 			/* Its release takes the lock before the file goes away */
-			if (lease->file && get_file_if_used(lease->file))
+			if (READ_ONCE(lease->state) == LEASE_LIVE && lease->file && get_file_if_used(lease->file))
 				file = lease->file;
 			break;
 		}
@@ -215,6 +213,24 @@ void lease_forget_file(struct enclave_lease *lease)
 	mutex_lock(&lease->enclave->lock);
 	lease->file = NULL;
 	mutex_unlock(&lease->enclave->lock);
+}
+
+/**
+ * lease_info() - What there is to say of a lease.
+ * @lease: any
+ *
+ * Return: the answer to TEEMATE_IOC_LEASE_INFO.
+ */
+struct teemate_lease_info lease_info(const struct enclave_lease *lease)
+{
+	return (struct teemate_lease_info){
+		.id = lease->id,
+		.cookie = lease->cookie,
+		.pages = atomic_long_read(&lease->page_count),
+		.page_limit = lease->page_limit,
+		.refused = atomic_long_read(&lease->refused_count),
+		.flags = READ_ONCE(lease->state) == LEASE_ENDED ? TEEMATE_LEASE_ENDED : 0,
+	};
 }
 
 /**
@@ -254,121 +270,5 @@ put_file:
 	fput(file);
 put_fd:
 	put_unused_fd(request.fd);
-	return ret;
-}
-
-/*
- * Give back the pages that only this lease could map, those of private ranges and TCSs, unless their content is
- * to be kept. Nothing maps them any more.
- */
-static unsigned long lease_erase(struct enclave_lease *lease)
-{
-	struct teemate_enclave *enclave = lease->enclave;
-	unsigned long erased = 0;
-	unsigned int i;
-
-	/* Those in ranges that are not kept are found twice, but erased once */
-	for (i = 0; i < lease->tcs_count; i++) {
-		const struct lease_range *range = lease_range_at(lease, lease->tcs[i]->page);
-
-		if (!range || !(range->flags & TEEMATE_RANGE_KEEP))
-			erased += epc_free_all(enclave, &enclave->live, lease->tcs[i]->page, lease->tcs[i]->page);
-	}
-
-	for (i = 0; i < lease->range_count; i++) {
-		struct lease_range *range = &lease->ranges[i];
-
-		if (range->flags & TEEMATE_RANGE_PRIVATE && !(range->flags & TEEMATE_RANGE_KEEP))
-			erased += epc_free_all(enclave, &enclave->live, range->node.start, range->node.last);
-	}
-	return erased;
-}
-
-/**
- * lease_end() - End a lease: unmap it everywhere, erase what was private, tell the daemon.
- * @lease: any; the caller holds a reference
- * @event_flags: TEEMATE_EVENT_REVOKED or 0
- *
- * Context: Process context, may sleep; takes mmap_lock of other processes. Caller holds none of our locks.
- * Return: whether this call ended it.
- */
-bool lease_end(struct enclave_lease *lease, u32 event_flags)
-{
-	struct teemate_enclave *enclave = lease->enclave;
-	struct teemate_event event = { .type = TEEMATE_EVENT_LEASE_END, .flags = event_flags };
-	bool live;
-
-	down_write(&lease->lock);
-	live = lease->state == LEASE_LIVE;
-	lease->state = LEASE_ENDED;
-	up_write(&lease->lock);
-	if (!live)
-		return false;
-
-	/* Faults that saw it live have dropped the lock, so their page table entries are there to be found */
-	unmap_mapping_range(lease->inode->i_mapping, 0, 0, 1);
-	if (enclave->backing)
-		backing_disarm(lease);
-	event.lease_id = lease->id;
-	event.cookie = lease->cookie;
-	event.count = lease_erase(lease);
-
-	mutex_lock(&enclave->lock);
-	lease_vacate(lease);
-	list_del_init(&lease->link);
-	enclave->lease_count--;
-	events_post(&enclave->events, &event);
-	mutex_unlock(&enclave->lock);
-	return true;
-}
-
-/**
- * lease_end_all() - End every lease of an enclave.
- * @enclave: dead: no lease is added any more
- *
- * Context: As lease_end().
- */
-void lease_end_all(struct teemate_enclave *enclave)
-{
-	struct enclave_lease *lease;
-
-	for (;;) {
-		mutex_lock(&enclave->lock);
-		lease = list_first_entry_or_null(&enclave->leases, struct enclave_lease, link);
-		if (lease)
-			kref_get(&lease->ref);
-		mutex_unlock(&enclave->lock);
-		if (!lease)
-			return;
-		/* Another task may be ending it just now, and will take it off the list soon */
-		if (!lease_end(lease, TEEMATE_EVENT_REVOKED))
-			schedule_timeout_uninterruptible(1);
-		lease_put(lease);
-	}
-}
-
-/**
- * lease_revoke() - TEEMATE_IOC_REVOKE.
- * @enclave: that the lease is of
- * @arg: struct teemate_revoke of the caller's version
- * @size: of the caller's version
- *
- * Return: 0: ended, its pages are free; -ENOENT: had ended, or is ending, by itself.
- */
-long lease_revoke(struct teemate_enclave *enclave, const void __user *arg, size_t size)
-{
-	struct teemate_revoke revoke;
-	struct enclave_lease *lease;
-	long ret;
-
-	ret = user_struct_get(&revoke, sizeof(revoke), arg, size);
-	if (ret)
-		return ret;
-	lease = lease_find(enclave, revoke.id);
-	if (!lease)
-		return -ENOENT;
-	if (!lease_end(lease, TEEMATE_EVENT_REVOKED))
-		ret = -ENOENT;
-	lease_put(lease);
 	return ret;
 }

@@ -8,6 +8,7 @@
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/rwsem.h>
+#include <linux/workqueue.h>
 
 #include "uapi/teemate.h"
 
@@ -56,16 +57,24 @@ struct enclave_lease {
 	struct list_head mms;
 	atomic_long_t page_count; /* live pages in private ranges that this lease added */
 	atomic_long_t refused_count;
+
+	u32 end_flags; /* of the event of its end */
+	struct work_struct end_work;
 };
 
 /* lease.c */
+struct teemate_lease_info lease_info(const struct enclave_lease *lease);
 long lease_create(struct teemate_enclave *enclave, void __user *arg, size_t size);
-bool lease_end(struct enclave_lease *lease, u32 event_flags);
-void lease_end_all(struct teemate_enclave *enclave);
 struct enclave_lease *lease_find(struct teemate_enclave *enclave, u64 id);
 void lease_put(struct enclave_lease *lease);
 void lease_forget_file(struct enclave_lease *lease);
 long lease_duplicate(struct teemate_enclave *enclave, void __user *arg, size_t size);
+
+/* lease_end.c */
+int lease_workers_init(void);
+void lease_workers_exit(void);
+bool lease_end(struct enclave_lease *lease, u32 event_flags);
+void lease_end_all(struct teemate_enclave *enclave);
 long lease_revoke(struct teemate_enclave *enclave, const void __user *arg, size_t size);
 
 /* lease_ranges.c */

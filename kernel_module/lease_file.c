@@ -61,16 +61,9 @@ static int lease_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static long lease_info(struct enclave_lease *lease, void __user *arg, size_t size)
+static long put_info(struct enclave_lease *lease, void __user *arg, size_t size)
 {
-	struct teemate_lease_info info = {
-		.id = lease->id,
-		.cookie = lease->cookie,
-		.pages = atomic_long_read(&lease->page_count),
-		.page_limit = lease->page_limit,
-		.refused = atomic_long_read(&lease->refused_count),
-		.flags = READ_ONCE(lease->state) == LEASE_ENDED ? TEEMATE_LEASE_ENDED : 0,
-	};
+	struct teemate_lease_info info = lease_info(lease);
 
 	return user_struct_put(arg, size, &info, sizeof(info));
 }
@@ -111,7 +104,7 @@ static long lease_ioctl(struct file *file, unsigned int command, unsigned long a
 		return -ENOTTY;
 	switch (_IOC_NR(command)) {
 	case _IOC_NR(TEEMATE_IOC_LEASE_INFO):
-		return lease_info(file->private_data, (void __user *)arg, _IOC_SIZE(command));
+		return put_info(file->private_data, (void __user *)arg, _IOC_SIZE(command));
 	case _IOC_NR(TEEMATE_IOC_ENCLAVE):
 		return lease_enclave_fd(file->private_data, (void __user *)arg, _IOC_SIZE(command));
 	default:

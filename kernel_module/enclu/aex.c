@@ -101,8 +101,8 @@ static void release(struct enclu_thread *thread)
 	thread->inside = false;
 	/* Pairs with the read in EENTER, under xa_lock of the pages: who finds it idle finds the frame's number */
 	smp_store_release(&tcs->state, TCS_IDLE);
-	put_page(thread->tcs_page);
-	thread->tcs_page = NULL;
+	epc_entry_unpin(thread->tcs);
+	thread->tcs = NULL;
 
 	if (enclu_enclave_put_if_not_last(thread->enclave))
 		thread->enclave = NULL;
@@ -141,7 +141,7 @@ void enclu_aex(struct enclu_thread *thread, struct pt_regs *regs, const struct e
 	struct sgx_tcs *tcs = tcs_of(thread);
 
 	lockdep_assert_irqs_disabled();
-	xstate_save(page_address(thread->frame.first), enclave->xfrm);
+	xstate_save(page_address(thread->frame.first->page), enclave->xfrm);
 	save_gprs(gprs, regs);
 	save_exception(gprs, exception, enclave->miscselect);
 	xstate_clear(enclave->xfrm);

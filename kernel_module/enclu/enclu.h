@@ -44,6 +44,7 @@ struct epc_entry {
 	bool pending; /* added after EINIT and not yet accepted */
 	bool modified; /* its type was changed, not yet accepted */
 	bool restricted; /* its permissions were, not yet accepted */
+	atomic_t pins; /* by threads inside that may write to it at any moment; grows under xa_lock */
 };
 
 struct enclu_enclave {
@@ -59,10 +60,10 @@ struct enclu_enclave {
 
 #define ENCLU_IN_IOCTL 0
 
-/* The pages of an SSA frame that an AEX writes to: XSAVE area and GPRs. With a reference to each. */
+/* The pages of an SSA frame that an AEX writes to: XSAVE area and GPRs. Each is pinned. */
 struct ssa_frame {
-	struct page *first;
-	struct page *last;
+	struct epc_entry *first;
+	struct epc_entry *last;
 };
 
 /* A thread that is, or not long ago was, in an enclave. Only used by that thread itself. */
@@ -82,7 +83,7 @@ struct enclu_thread {
 	/* While inside; the reference to the enclave may have to stay longer, until it can be dropped */
 	struct enclu_enclave *enclave;
 	u64 tcs_address;
-	struct page *tcs_page;
+	struct epc_entry *tcs; /* pinned */
 	u64 aep;
 	struct ssa_frame frame;
 	unsigned long outer_fs;
@@ -98,9 +99,15 @@ enum enclu_result {
 	ENCLU_FAULT, /* thread->fault says which */
 };
 
+static inline void epc_entry_unpin(struct epc_entry *entry)
+{
+	/* Pairs with the read in enclu_detach_page(): who finds it unpinned finds no write to it after that */
+	atomic_fetch_dec_release(&entry->pins);
+}
+
 static inline struct sgx_tcs *tcs_of(const struct enclu_thread *thread)
 {
-	return page_address(thread->tcs_page);
+	return page_address(thread->tcs->page);
 }
 
 static inline bool enclu_contains(const struct enclu_enclave *encl, u64 address, u64 size)
@@ -151,7 +158,8 @@ bool enclu_enclave_put_if_not_last(struct enclu_enclave *encl);
 /* pages.c */
 struct epc_entry *enclu_load_page(struct enclu_enclave *encl, unsigned long number);
 struct epc_entry *enclu_augment_page(struct enclu_enclave *encl, unsigned long number);
-void enclu_remove_page(struct enclu_enclave *encl, unsigned long number);
+int enclu_detach_page(struct enclu_enclave *encl, unsigned long number);
+void epc_entry_free(struct enclu_enclave *encl, struct epc_entry *entry);
 bool enclu_page_is_added(const struct enclu_enclave *encl, unsigned long number);
 u8 epc_entry_access(const struct epc_entry *entry);
 void enclu_free_pages(struct enclu_enclave *encl);
@@ -193,7 +201,7 @@ u64 ssa_frame_address(const struct enclu_enclave *encl, const struct sgx_tcs *tc
 
 static inline struct ssa_gprs *ssa_gprs(const struct ssa_frame *frame)
 {
-	return (struct ssa_gprs *)(page_address(frame->last) + PAGE_SIZE) - 1;
+	return (struct ssa_gprs *)(page_address(frame->last->page) + PAGE_SIZE) - 1;
 }
 
 /* xstate.c */

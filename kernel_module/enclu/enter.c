@@ -32,15 +32,15 @@ static void trap_syscalls(struct enclu_thread *thread)
 }
 
 static void enter_context(struct enclu_thread *thread, struct pt_regs *regs, struct enclu_enclave *encl,
-			  struct page *tcs_page)
+			  struct epc_entry *tcs)
 {
 	struct ssa_gprs *gprs = ssa_gprs(&thread->frame);
 
 	kref_get(&encl->ref);
 	thread->enclave = encl;
 	thread->tcs_address = regs->bx;
-	get_page(tcs_page);
-	thread->tcs_page = tcs_page;
+	atomic_inc(&tcs->pins);
+	thread->tcs = tcs;
 	thread->aep = regs->cx;
 	gprs->ursp = regs->sp;
 	gprs->urbp = regs->bp;
@@ -56,9 +56,9 @@ static void enter_context(struct enclu_thread *thread, struct pt_regs *regs, str
 }
 
 static enum enclu_result start(struct enclu_thread *thread, struct pt_regs *regs, struct enclu_enclave *encl,
-			       struct page *tcs_page, u32 cssa)
+			       struct epc_entry *tcs_entry, u32 cssa)
 {
-	const struct sgx_tcs *tcs = page_address(tcs_page);
+	const struct sgx_tcs *tcs = page_address(tcs_entry->page);
 	u64 base = encl->enclave->base;
 	u64 entry = base + READ_ONCE(tcs->entry_offset);
 	u64 fs = base + READ_ONCE(tcs->fs_offset);
@@ -66,7 +66,7 @@ static enum enclu_result start(struct enclu_thread *thread, struct pt_regs *regs
 
 	if (!is_user_address(entry) || !is_user_address(fs) || !is_user_address(gs))
 		return gp(thread);
-	enter_context(thread, regs, encl, tcs_page);
+	enter_context(thread, regs, encl, tcs_entry);
 	set_user_fs_gs_base(fs, gs);
 	*tcs_report(tcs_of(thread)) = (struct enclu_exception){};
 	regs->ax = cssa;
@@ -98,7 +98,7 @@ static void load_gprs(struct pt_regs *regs, const struct ssa_gprs *gprs)
 }
 
 static enum enclu_result resume_frame(struct enclu_thread *thread, struct pt_regs *regs, struct enclu_enclave *encl,
-				      struct page *tcs_page, u32 number)
+				      struct epc_entry *tcs, u32 number)
 {
 	struct ssa_gprs gprs;
 
@@ -106,9 +106,9 @@ static enum enclu_result resume_frame(struct enclu_thread *thread, struct pt_reg
 	memcpy(&gprs, ssa_gprs(&thread->frame), sizeof(gprs));
 	barrier();
 	if (!is_user_address(gprs.rip) || !is_user_address(gprs.fsbase) || !is_user_address(gprs.gsbase) ||
-	    xstate_restore(page_address(thread->frame.first), encl->enclave->xfrm))
+	    xstate_restore(page_address(thread->frame.first->page), encl->enclave->xfrm))
 		return gp(thread);
-	enter_context(thread, regs, encl, tcs_page);
+	enter_context(thread, regs, encl, tcs);
 	set_user_fs_gs_base(gprs.fsbase, gprs.gsbase);
 	WRITE_ONCE(tcs_of(thread)->ssa_index, number);
 	load_gprs(regs, &gprs);
@@ -149,8 +149,8 @@ static enum enclu_result enter_locked(struct enclu_thread *thread, struct pt_reg
 	ret = ssa_pin(encl, tcs, frame, &thread->frame, &thread->fault);
 	if (ret != ENCLU_DONE)
 		return ret;
-	ret = resume ? resume_frame(thread, regs, encl, entry->page, frame)
-		     : start(thread, regs, encl, entry->page, cssa);
+	ret = resume ? resume_frame(thread, regs, encl, entry, frame)
+		     : start(thread, regs, encl, entry, cssa);
 	if (ret != ENCLU_DONE)
 		ssa_unpin(&thread->frame);
 	return ret;

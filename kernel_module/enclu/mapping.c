@@ -219,7 +219,8 @@ static void zap_in(struct enclu_enclave *encl, struct mm_struct *mm, unsigned lo
 
 	mmap_read_lock(mm);
 	vma = find_vma(mm, address);
-	if (vma && vma->vm_start <= address && vma->vm_ops == &enclu_vm_operations && vma->vm_private_data == encl)
+	/* Also where a lease that is being revoked has just changed the vm_ops, and not yet zapped */
+	if (vma && vma->vm_start <= address && vma->vm_private_data == encl)
 		zap_vma_ptes(vma, address, PAGE_SIZE);
 	mmap_read_unlock(mm);
 }

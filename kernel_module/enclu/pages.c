@@ -121,26 +121,44 @@ struct epc_entry *enclu_augment_page(struct enclu_enclave *encl, unsigned long n
 	ret = publish(encl, number, entry);
 	if (!ret)
 		return entry;
-	epc_free_page(encl->enclave, entry->page);
-	kfree(entry);
+	epc_entry_free(encl, entry);
 	return ERR_PTR(ret);
 }
 
 /**
- * enclu_remove_page() - EREMOVE.
+ * enclu_detach_page() - The first half of EREMOVE: the page is the enclave's no more.
  * @encl: any
- * @number: of a page that nothing maps and nobody can map any more
+ * @number: of a page that the enclave has given up
  *
- * A thread that entered by it, or whose SSA frame it holds, has a reference to the page.
+ * What is left is to take it out of all page tables, and then to erase and free it.
  *
  * Context: Process context, holds encl->lock.
+ * Return: 0, or -EBUSY: a thread is inside by this TCS, or leaves its state in this page when it comes out.
  */
-void enclu_remove_page(struct enclu_enclave *encl, unsigned long number)
+int enclu_detach_page(struct enclu_enclave *encl, unsigned long number)
 {
-	struct epc_entry *entry = xa_erase_irq(&encl->pages, number);
+	struct epc_entry *entry;
+	int ret = -EBUSY;
 
-	if (!entry)
-		return;
+	lockdep_assert_held(&encl->lock);
+	xa_lock_irq(&encl->pages);
+	entry = xa_load(&encl->pages, number);
+	/* pairs with epc_entry_unpin() */
+	if (!atomic_read_acquire(&entry->pins)) {
+		__xa_erase(&encl->pages, number);
+		ret = 0;
+	}
+	xa_unlock_irq(&encl->pages);
+	return ret;
+}
+
+/**
+ * epc_entry_free() - Erase and give back a page.
+ * @encl: that it was of
+ * @entry: of the page, which nothing maps and nobody can find any more
+ */
+void epc_entry_free(struct enclu_enclave *encl, struct epc_entry *entry)
+{
 	epc_free_page(encl->enclave, entry->page);
 	kfree(entry);
 }
@@ -155,8 +173,7 @@ void enclu_free_pages(struct enclu_enclave *encl)
 	unsigned long number;
 
 	xa_for_each(&encl->pages, number, entry) {
-		epc_free_page(encl->enclave, entry->page);
-		kfree(entry);
+		epc_entry_free(encl, entry);
 		cond_resched();
 	}
 	xa_destroy(&encl->pages);

@@ -22,6 +22,26 @@ static struct epc_entry *load_locked(struct enclu_enclave *encl, unsigned long n
 	return entry;
 }
 
+/* What is done to one page. @argument and @result as in the ioctl's parameters */
+typedef int page_operation(struct enclu_enclave *encl, unsigned long number, u64 argument, u64 *result);
+
+/* To each page of a range; @count says how far it came */
+static int change_pages(struct enclu_enclave *encl, page_operation *change, u64 argument, u64 offset, u64 length,
+			u64 *count, u64 *result)
+{
+	int ret = 0;
+
+	while (!ret && *count < length) {
+		ret = fatal_signal_pending(current) ? -EINTR : 0;
+		if (!ret)
+			ret = change(encl, (offset + *count) >> PAGE_SHIFT, argument, result);
+		if (!ret)
+			*count += PAGE_SIZE;
+		cond_resched();
+	}
+	return ret;
+}
+
 /* EMODPR: only takes permissions away */
 static int restrict_page(struct enclu_enclave *encl, unsigned long number, u64 permissions, u64 *result)
 {
@@ -52,7 +72,7 @@ static int restrict_page(struct enclu_enclave *encl, unsigned long number, u64 p
 static long restrict_permissions(struct enclu_enclave *encl, void __user *arg)
 {
 	struct sgx_enclave_restrict_permissions params;
-	long ret = 0;
+	long ret;
 
 	if (copy_from_user(&params, arg, sizeof(params)))
 		return -EFAULT;
@@ -61,13 +81,8 @@ static long restrict_permissions(struct enclu_enclave *encl, void __user *arg)
 	    params.count)
 		return -EINVAL;
 
-	for (; !ret && params.count < params.length; params.count += ret ? 0 : PAGE_SIZE) {
-		ret = fatal_signal_pending(current) ? -EINTR : 0;
-		if (!ret)
-			ret = restrict_page(encl, (params.offset + params.count) >> PAGE_SHIFT, params.permissions,
-					    &params.result);
-		cond_resched();
-	}
+	ret = change_pages(encl, restrict_page, params.permissions, params.offset, params.length,
+			   &params.count, &params.result);
 	return copy_to_user(arg, &params, sizeof(params)) ? -EFAULT : ret;
 }
 
@@ -93,7 +108,7 @@ static int modify_type_locked(struct enclu_enclave *encl, struct epc_entry *entr
 	return 0;
 }
 
-static int modify_type(struct enclu_enclave *encl, unsigned long number, u8 type, u64 *result)
+static int modify_type(struct enclu_enclave *encl, unsigned long number, u64 type, u64 *result)
 {
 	struct epc_entry *entry;
 	int ret;
@@ -110,7 +125,7 @@ static int modify_type(struct enclu_enclave *encl, unsigned long number, u8 type
 static long modify_types(struct enclu_enclave *encl, void __user *arg)
 {
 	struct sgx_enclave_modify_types params;
-	long ret = 0;
+	long ret;
 
 	if (copy_from_user(&params, arg, sizeof(params)))
 		return -EFAULT;
@@ -118,21 +133,16 @@ static long modify_types(struct enclu_enclave *encl, void __user *arg)
 	    (params.page_type != SGX_PAGE_TYPE_TCS && params.page_type != SGX_PAGE_TYPE_TRIM))
 		return -EINVAL;
 
-	for (; !ret && params.count < params.length; params.count += ret ? 0 : PAGE_SIZE) {
-		ret = fatal_signal_pending(current) ? -EINTR : 0;
-		if (!ret)
-			ret = modify_type(encl, (params.offset + params.count) >> PAGE_SHIFT, params.page_type,
-					  &params.result);
-		cond_resched();
-	}
+	ret = change_pages(encl, modify_type, params.page_type, params.offset, params.length,
+			   &params.count, &params.result);
 	return copy_to_user(arg, &params, sizeof(params)) ? -EFAULT : ret;
 }
 
-/* EREMOVE of a page that the enclave has given up: trimmed, and accepted by EACCEPT. Nothing maps it since. */
-static int remove_page(struct enclu_enclave *encl, unsigned long number)
+/* EREMOVE of a page that the enclave has given up: trimmed, and accepted by EACCEPT */
+static int remove_page(struct enclu_enclave *encl, unsigned long number, u64 unused, u64 *no_result)
 {
 	struct epc_entry *entry;
-	int ret = 0;
+	int ret;
 
 	mutex_lock(&encl->lock);
 	entry = load_locked(encl, number);
@@ -141,27 +151,27 @@ static int remove_page(struct enclu_enclave *encl, unsigned long number)
 	else if (entry->type != SGX_PAGE_TYPE_TRIM || entry->modified)
 		ret = -EPERM;
 	else
-		enclu_remove_page(encl, number);
+		ret = enclu_detach_page(encl, number);
 	mutex_unlock(&encl->lock);
-	return ret;
+	if (ret)
+		return ret;
+	/* First nobody can write to it any more, then it is erased */
+	enclu_zap(encl, number);
+	epc_entry_free(encl, entry);
+	return 0;
 }
 
 static long remove_pages(struct enclu_enclave *encl, void __user *arg)
 {
 	struct sgx_enclave_remove_pages params;
-	long ret = 0;
+	long ret;
 
 	if (copy_from_user(&params, arg, sizeof(params)))
 		return -EFAULT;
 	if (!range_is_valid(encl, params.offset, params.length) || params.count)
 		return -EINVAL;
 
-	for (; !ret && params.count < params.length; params.count += ret ? 0 : PAGE_SIZE) {
-		ret = fatal_signal_pending(current) ? -EINTR : 0;
-		if (!ret)
-			ret = remove_page(encl, (params.offset + params.count) >> PAGE_SHIFT);
-		cond_resched();
-	}
+	ret = change_pages(encl, remove_page, 0, params.offset, params.length, &params.count, NULL);
 	return copy_to_user(arg, &params, sizeof(params)) ? -EFAULT : ret;
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The pages of an SSA frame, held from entry on, so that an AEX can write to them in any context. */
-#include <linux/highmem.h>
 #include <linux/mm.h>
 
 #include "enclu.h"
@@ -20,7 +19,7 @@ u64 ssa_frame_address(const struct enclu_enclave *encl, const struct sgx_tcs *tc
 	return enclave->base + READ_ONCE(tcs->ssa_offset) + (u64)number * enclave->identity.ssa_frame_pages * PAGE_SIZE;
 }
 
-static enum enclu_result pin_page(struct enclu_enclave *encl, u64 address, struct page **page,
+static enum enclu_result pin_page(struct enclu_enclave *encl, u64 address, struct epc_entry **pinned,
 				  struct enclu_exception *fault)
 {
 	unsigned long number = enclu_page_number(encl, address);
@@ -37,17 +36,9 @@ static enum enclu_result pin_page(struct enclu_enclave *encl, u64 address, struc
 		raise_epcm_pf(fault, address, X86_PF_WRITE);
 		return ENCLU_FAULT;
 	}
-	get_page(entry->page);
-	*page = entry->page;
+	atomic_inc(&entry->pins);
+	*pinned = entry;
 	return ENCLU_DONE;
-}
-
-static void unpin_page(struct page *page)
-{
-	/* The enclave has given the page up since, so its content is for nobody */
-	if (page_count(page) == 1)
-		clear_highpage(page);
-	put_page(page);
 }
 
 /**
@@ -77,7 +68,7 @@ enum enclu_result ssa_pin(struct enclu_enclave *encl, const struct sgx_tcs *tcs,
 		return ret;
 	ret = pin_page(encl, address + size - PAGE_SIZE, &frame->last, fault);
 	if (ret != ENCLU_DONE)
-		unpin_page(frame->first);
+		epc_entry_unpin(frame->first);
 	return ret;
 }
 
@@ -89,8 +80,8 @@ enum enclu_result ssa_pin(struct enclu_enclave *encl, const struct sgx_tcs *tcs,
  */
 void ssa_unpin(struct ssa_frame *frame)
 {
-	unpin_page(frame->last);
-	unpin_page(frame->first);
+	epc_entry_unpin(frame->last);
+	epc_entry_unpin(frame->first);
 	frame->first = NULL;
 	frame->last = NULL;
 }

@@ -85,7 +85,11 @@ struct teemate_lease {
 /* One address space at a time: another may map only when the first is gone (after execve, say) */
 #define TEEMATE_LEASE_SINGLE_MM 0x1
 
-/* End the lease now: its mappings fault (SIGBUS) in every process, its pages are free again. */
+/*
+ * End the lease now: its mappings fault (SIGBUS) in every process, its pages are free again. On hardware
+ * they are free when LEASE_END has come: a holder that sits in a page fault keeps them until then, but keeps
+ * nobody waiting.
+ */
 struct teemate_revoke {
 	__u64 id;
 };

@@ -33,6 +33,7 @@ PHASES = (
     ("selftests-cpuid", "cd /t/selftests-cpuid && ./test_sgx"),
     ("enclu", "/t/vmtest enclu"),
     ("enclu-death", "/t/vmtest enclu-death"),
+    ("enclu-lease", "/t/vmtest enclu-lease"),
     ("enclu-fuzz", "/t/vmtest enclu-fuzz 6000 1"),
     ("enclu-unload", _UNLOAD),
 )

@@ -44,6 +44,7 @@ PHASES = (
     ("hardware", _HARDWARE),
 )
 
+_TEST_MODULES = [ROOT / "tests" / "vm" / name for name in ("fake_sgx", "fail_alloc")]
 _building = threading.Lock()  # several kernels' programs have one place
 
 
@@ -56,25 +57,21 @@ def boot_phases(
     memory_mib: int = 512,
     cpus: int = 2,
     accelerator: Sequence[str] = machine.IN_TURN,
+    modules: Sequence[Path] = (),
 ) -> machine.Console:
     """Build all that the phases need, boot, and keep what the machine printed in build/vm/runs/NAME/console.txt."""
     directory = BUILD / "runs" / (name or kernel.series)
     directory.mkdir(parents=True, exist_ok=True)
     with _building:
-        modules = {
-            f"t/{name}.ko": kernels.build_module(kernel, source, name)
-            for name, source in (
-                ("teemate", ROOT / "kernel_module"),
-                ("fake_sgx", ROOT / "tests" / "vm" / "fake_sgx"),
-                ("fail_alloc", ROOT / "tests" / "vm" / "fail_alloc"),
-            )
-        }
+        built = {"t/teemate.ko": kernels.build_module(kernel, ROOT / "kernel_module", "teemate")}
+        for source in (*_TEST_MODULES, *modules):
+            built[f"t/{source.name}.ko"] = kernels.build_module(kernel, source, source.name)
         kernels.run("make", "-s", "-C", ROOT / "tests" / "vm" / "guest", f"OUT={BUILD}")
         enclave = directory / "standard.enclave"
         enclaves.write(enclave, enclaves.standard())
         archive = initramfs.pack(
             directory,
-            files={"t/vmtest": BUILD / "vmtest", "t/standard.enclave": enclave, **modules},
+            files={"t/vmtest": BUILD / "vmtest", "t/standard.enclave": enclave, **built},
             phases=phases,
         )
     console = machine.boot(

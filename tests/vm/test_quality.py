@@ -12,7 +12,7 @@ from tests.vm.kernels import BUILD, ROOT, Kernel, KernelError
 
 MODULE = ROOT / "kernel_module"
 SOURCES = sorted(path for path in MODULE.rglob("*") if path.suffix in {".c", ".h"})
-TEST_MODULES = sorted((ROOT / "tests" / "vm").glob("f*/*.c"))
+TEST_MODULES = sorted(path.with_name(f"{path.parent.name}.c") for path in (ROOT / "tests").glob("vm*/*/Kbuild"))
 # What a module that builds for several kernels cannot do without
 IGNORED = "LINUX_VERSION_CODE,CONSTANT_COMPARISON"
 VERSION = "0.1.0"

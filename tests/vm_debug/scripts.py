@@ -27,13 +27,26 @@ exit $status
 """
 
 # Objects younger than five seconds are not looked at, and only what two scans agree on is told.
-LEAKS = """\
+_SCAN = """\
 for scan in 1 2; do
     sleep 6
     echo scan > /sys/kernel/debug/kmemleak || { echo "not ok - kmemleak has given up"; exit 1; }
 done
+"""
+
+LEAKS = f"""\
+{_SCAN}
 cat /sys/kernel/debug/kmemleak
 [ -z "$(cat /sys/kernel/debug/kmemleak)" ] && echo "ok - nothing has leaked" || echo "not ok - leaks"
+"""
+
+# The control: such a search finds what has leaked.
+PLANTED_LEAKS = f"""\
+insmod /t/plant_leak.ko || exit 1
+{_SCAN}
+found=$(grep -c 'unreferenced object' /sys/kernel/debug/kmemleak)
+echo clear > /sys/kernel/debug/kmemleak
+[ $found -gt 0 ] && echo "ok - $found leaks of 16 that were planted" || echo "not ok - planted leaks are not found"
 """
 
 

@@ -23,11 +23,19 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 #include <uapi/asm/sgx.h>
 
 /* Evict the page at this offset; returns in how many VMAs it was mapped away */
 #define FAKE_SGX_RECLAIM _IO(0xB6, 0)
+/* From now on, faults at the page at this offset take until FAKE_SGX_RELEASE */
+#define FAKE_SGX_STALL _IO(0xB6, 1)
+/* Returns how many are under way */
+#define FAKE_SGX_STALLED _IO(0xB6, 2)
+#define FAKE_SGX_RELEASE _IO(0xB6, 3)
+
+#define NO_PAGE ULONG_MAX
 
 #define POISON 0x5a
 
@@ -49,6 +57,10 @@ struct fake_enclave {
 	bool initialized;
 	struct xarray pages;
 	struct list_head mms;
+
+	unsigned long slow_page; /* number, or NO_PAGE */
+	atomic_t stalled;
+	wait_queue_head_t released;
 };
 
 static struct fake_page *new_page(u8 prot)
@@ -101,6 +113,15 @@ static bool reload(struct fake_page *page)
 	return true;
 }
 
+static void stall(struct fake_enclave *enclave, unsigned long number)
+{
+	if (READ_ONCE(enclave->slow_page) != number)
+		return;
+	atomic_inc(&enclave->stalled);
+	wait_event(enclave->released, READ_ONCE(enclave->slow_page) != number);
+	atomic_dec(&enclave->stalled);
+}
+
 static vm_fault_t fake_fault(struct vm_fault *vmf)
 {
 	struct fake_enclave *enclave = vmf->vma->vm_private_data;
@@ -111,6 +132,7 @@ static vm_fault_t fake_fault(struct vm_fault *vmf)
 	if (vmf->address < enclave->base || vmf->address - enclave->base >= enclave->size)
 		return VM_FAULT_SIGBUS;
 	number = (vmf->address - enclave->base) >> PAGE_SHIFT;
+	stall(enclave, number);
 
 	mutex_lock(&enclave->lock);
 	page = xa_load(&enclave->pages, number) ?: grow(enclave, number);
@@ -293,6 +315,15 @@ static long fake_ioctl(struct file *file, unsigned int command, unsigned long ar
 		return 0;
 	case FAKE_SGX_RECLAIM:
 		return fake_reclaim(enclave, arg);
+	case FAKE_SGX_STALL:
+		WRITE_ONCE(enclave->slow_page, arg >> PAGE_SHIFT);
+		return 0;
+	case FAKE_SGX_STALLED:
+		return atomic_read(&enclave->stalled);
+	case FAKE_SGX_RELEASE:
+		WRITE_ONCE(enclave->slow_page, NO_PAGE);
+		wake_up_all(&enclave->released);
+		return 0;
 	default:
 		return -ENOTTY;
 	}
@@ -307,6 +338,8 @@ static int fake_open(struct inode *inode, struct file *file)
 	mutex_init(&enclave->lock);
 	xa_init(&enclave->pages);
 	INIT_LIST_HEAD(&enclave->mms);
+	enclave->slow_page = NO_PAGE;
+	init_waitqueue_head(&enclave->released);
 	file->private_data = enclave;
 	return 0;
 }

@@ -117,28 +117,33 @@ int enclave_init(int fd, const struct enclave_file *file)
     return result(ioctl(fd, SGX_IOC_ENCLAVE_INIT, &init));
 }
 
-int enclave_build(const struct teemate_setup *setup)
+int enclave_build_of(const struct enclave_file *file, const struct teemate_setup *setup)
 {
-    static struct enclave_file file;
     int fd = open("/dev/teemate", O_RDWR | O_CLOEXEC);
     int ret = 0;
 
     if (fd < 0)
         return -errno;
-    if (!file.data)
-        ret = enclave_file_open(&file, STANDARD_ENCLAVE);
-    if (!ret && setup)
+    if (setup)
         ret = result(ioctl(fd, TEEMATE_IOC_SETUP, setup));
     if (!ret)
-        ret = enclave_create(fd, &file);
+        ret = enclave_create(fd, file);
     if (!ret)
-        ret = enclave_add_all(fd, &file);
+        ret = enclave_add_all(fd, file);
     if (!ret)
-        ret = enclave_init(fd, &file);
+        ret = enclave_init(fd, file);
     if (!ret)
         return fd;
     close(fd);
     return ret;
+}
+
+int enclave_build(const struct teemate_setup *setup)
+{
+    static struct enclave_file file;
+    int ret = file.data ? 0 : enclave_file_open(&file, STANDARD_ENCLAVE);
+
+    return ret ? ret : enclave_build_of(&file, setup);
 }
 
 int lease(int enclave, const struct range_spec *ranges, const uint64_t *tcs_pages, struct teemate_lease *options)

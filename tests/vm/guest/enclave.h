@@ -33,7 +33,8 @@ int enclave_create(int fd, const struct enclave_file *file);
 int enclave_add_all(int fd, const struct enclave_file *file);
 int enclave_init(int fd, const struct enclave_file *file);
 int enclave_add(int fd, uint64_t page, uint64_t count, uint64_t secinfo_flags, int measured, const void *content);
-/* Open /dev/teemate and build the standard enclave; a descriptor, or -errno */
+/* Open /dev/teemate and build an enclave, or the standard one; a descriptor, or -errno */
+int enclave_build_of(const struct enclave_file *file, const struct teemate_setup *setup);
 int enclave_build(const struct teemate_setup *setup);
 
 struct range_spec {

@@ -2,6 +2,7 @@
 /* ENCLU as the module emulates it: what the kernel's own selftests leave out. */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -34,12 +35,15 @@
 
 #define EREPORT 0
 #define EGETKEY 1
+#define EACCEPT 5
 #define EACCEPTCOPY 7
 #define KEY_REPORT 3
 #define REPORT_SIZE 432
 #define REPORT_KEY_ID 384
 #define KEY_SIZE 16
 #define SECINFO_REG_RW 0x203
+#define SECINFO_TRIM 0x410 /* modified */
+#define SGX_PAGE_TYPE_TRIM 4
 
 static uint64_t words[8] __attribute__((aligned(64)));
 static struct sgx_enclave_run run;
@@ -236,6 +240,40 @@ static void test_busy_tcs(void)
     check((uintptr_t)result == EEXIT, "who was in it comes out");
 }
 
+static int change_page(int enclave, unsigned long request, uint64_t page, uint64_t type)
+{
+    /* The parameters of both ioctls begin with these */
+    uint64_t arguments[] = {page * PAGE, PAGE, type, 0, 0};
+
+    if (request == SGX_IOC_ENCLAVE_REMOVE_PAGES)
+        arguments[2] = 0; /* count */
+    return ioctl(enclave, request, arguments) ? errno : 0;
+}
+
+/* The kernel may be about to write the thread's state to it: nobody else may get it now. */
+static void test_remove_frame(int enclave)
+{
+    static uint64_t block[8];
+    uint64_t *secinfo = at(PROBE_SCRATCH);
+    const uint64_t frame = PROBE_SSA + 2 * 5;
+    pthread_t thread;
+    void *result;
+
+    pthread_create(&thread, NULL, spin_in_thread, block);
+    while (!*(volatile uint64_t *)block)
+        sched_yield();
+    memset(secinfo, 0, 64);
+    *secinfo = SECINFO_TRIM;
+    check(change_page(enclave, SGX_IOC_ENCLAVE_MODIFY_TYPES, frame, SGX_PAGE_TYPE_TRIM) == 0 &&
+              leaf(EACCEPT, AT(PROBE_SCRATCH), AT(frame), 0) == 0,
+          "an enclave gives up the frame of a thread that is inside");
+    check(change_page(enclave, SGX_IOC_ENCLAVE_REMOVE_PAGES, frame, 0) == EBUSY,
+          "which cannot be removed as long as it is (%d)", errno);
+    *(volatile uint64_t *)&block[1] = 1;
+    pthread_join(thread, &result);
+    check(change_page(enclave, SGX_IOC_ENCLAVE_REMOVE_PAGES, frame, 0) == 0, "but after that");
+}
+
 int enclu_test(void)
 {
     int enclave = probe_build();
@@ -251,6 +289,7 @@ int enclu_test(void)
     test_report();
     test_accept_copy();
     test_busy_tcs();
+    test_remove_frame(enclave);
     probe_unmap();
     close(enclave);
     return check_failures != 0;

@@ -3,10 +3,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -15,6 +18,9 @@
 #include "tests.h"
 
 #define FAKE_SGX_RECLAIM _IO(0xB6, 0)
+#define FAKE_SGX_STALL _IO(0xB6, 1)
+#define FAKE_SGX_STALLED _IO(0xB6, 2)
+#define FAKE_SGX_RELEASE _IO(0xB6, 3)
 #define PRIVATE TEEMATE_RANGE_PRIVATE
 #define GROW TEEMATE_RANGE_GROW
 
@@ -147,6 +153,95 @@ static void test_revoke(int enclave, int driver)
     container_kill(&next);
 }
 
+struct slow_holder {
+    int lease, go[2];
+};
+
+/* Touches a page whose fault the driver does not finish, and after that, when it is told, what it could touch before.
+ */
+static int slow_holder(void *argument)
+{
+    struct slow_holder *self = argument;
+    char byte;
+
+    check(!map(self->lease, 16, 16, RW) && !poke(AT(16), 1), "a holder");
+    close(self->lease);
+    close(self->go[1]);
+    poke(AT(17), 1);
+    if (read(self->go[0], &byte, 1) < 0)
+        return 1;
+    check(peek(AT(16), NULL) == SIGBUS && peek(AT(18), NULL) == SIGBUS, "nothing is left to it of what it had");
+    while (!peek(AT(17), NULL)) /* for a moment, where nobody has waited for the event */
+        sched_yield();
+    return check_failures != 0;
+}
+
+static pid_t start_slow_holder(int enclave, int driver, struct slow_holder *holder, struct teemate_lease *options)
+{
+    struct range_spec range[] = {{16, 16, PRIVATE, RW}, {0}};
+    pid_t child;
+
+    holder->lease = lease(enclave, range, NULL, options);
+    if (pipe2(holder->go, O_CLOEXEC))
+        return -1;
+    ioctl(driver, FAKE_SGX_STALL, 17 * PAGE);
+    fflush(stdout);
+    child = fork();
+    if (!child) {
+        close(enclave);
+        _exit(slow_holder(holder));
+    }
+    close(holder->lease);
+    close(holder->go[0]);
+    while (ioctl(driver, FAKE_SGX_STALLED) != 1)
+        sched_yield();
+    return child;
+}
+
+static int end_slow_holder(pid_t child, struct slow_holder *holder)
+{
+    int status;
+
+    close(holder->go[1]);
+    return waitpid(child, &status, 0) == child && status == 0;
+}
+
+/* Its fault, with mmap_lock held, may take as long as it likes: it delays nobody but itself */
+static void test_slow_holder(int enclave, int driver)
+{
+    struct range_spec range[] = {{16, 16, PRIVATE, RW}, {0}};
+    struct teemate_lease options = {.cookie = 11};
+    struct teemate_lease_info info = {0};
+    struct teemate_event event;
+    struct slow_holder holder;
+    pid_t child;
+    int next;
+
+    while (!next_event(enclave, &event, 0))
+        ;
+    child = start_slow_holder(enclave, driver, &holder, &options);
+    check(revoke_lease(enclave, options.id) == 0 && ioctl(driver, FAKE_SGX_STALLED) == 1,
+          "a lease is revoked while its holder sits in a page fault");
+    info.id = options.id;
+    check(!ioctl(enclave, TEEMATE_IOC_LEASE_INFO, &info) && info.flags == TEEMATE_LEASE_ENDED, "it has ended");
+    check(revoke_lease(enclave, options.id) == -ENOENT, "once");
+    check(lease(enclave, range, NULL, NULL) == -EBUSY && next_event(enclave, &event, 0) < 0,
+          "but its pages are nobody else's yet");
+    ioctl(driver, FAKE_SGX_RELEASE);
+    check(!next_event(enclave, &event, 5000) && event.lease_id == options.id && event.flags == TEEMATE_EVENT_REVOKED,
+          "until the holder is out of it");
+    next = lease(enclave, range, NULL, NULL);
+    check(next >= 0, "then they are");
+    check(end_slow_holder(child, &holder), "the holder ends well");
+    close(next);
+
+    child = start_slow_holder(enclave, driver, &holder, &options);
+    close(enclave);
+    check(ioctl(driver, FAKE_SGX_STALLED) == 1, "nor does it delay the end of the enclave");
+    ioctl(driver, FAKE_SGX_RELEASE);
+    check(end_slow_holder(child, &holder), "the holder ends well");
+}
+
 int hardware_test(void)
 {
     struct teemate_setup setup = {.flags = TEEMATE_SETUP_BACKING, .backing_fd = open_driver()};
@@ -161,7 +256,7 @@ int hardware_test(void)
     test_lease(enclave);
     test_reclaim(enclave, setup.backing_fd);
     test_revoke(enclave, setup.backing_fd);
-    close(enclave);
+    test_slow_holder(enclave, setup.backing_fd); /* closes it */
     close(setup.backing_fd);
     return check_failures != 0;
 }

@@ -40,6 +40,8 @@ int main(int count, char **arguments)
         return enclu_test();
     if (!strcmp(name, "enclu-death"))
         return enclu_death_test();
+    if (!strcmp(name, "enclu-lease"))
+        return enclu_lease_test();
     if (!strcmp(name, "no-enclave"))
         return no_enclave();
     if (!strcmp(name, "enclu-fuzz") && count == 4)

@@ -76,6 +76,22 @@ int probe_build(void)
     return ret;
 }
 
+int probe_build_to_lease(void)
+{
+    struct teemate_setup setup = {.flags = TEEMATE_SETUP_BACKING,
+                                  .backing_fd = open("/dev/sgx_enclave", O_RDWR | O_CLOEXEC)};
+    struct enclave_file file;
+    int ret;
+
+    if (setup.backing_fd < 0)
+        return -errno;
+    ret = enclave_file_open(&file, FILE_PATH);
+    if (!ret)
+        ret = enclave_build_of(&file, &setup);
+    close(setup.backing_fd);
+    return ret;
+}
+
 static int map_pages(int enclave, uint64_t page, uint64_t count, int prot)
 {
     void *address = mmap((void *)AT(page), count * PAGE, prot, MAP_SHARED | MAP_FIXED, enclave, 0);

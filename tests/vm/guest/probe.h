@@ -13,6 +13,8 @@
 
 /* Build one from /t/probe.enclave, unmapped. Its descriptor, or -errno. */
 int probe_build(void);
+/* The same through /dev/teemate, for leases on it. */
+int probe_build_to_lease(void);
 /* Map what was added. 0 or -errno. */
 int probe_map(int enclave);
 void probe_unmap(void);

@@ -18,6 +18,7 @@ int stress(unsigned int rounds);
 int count_instructions(void);
 int enclu_test(void);
 int enclu_death_test(void);
+int enclu_lease_test(void);
 /* What a process executes that had an enclave */
 int no_enclave(void);
 int enclu_fuzz(unsigned int steps, unsigned int seed, int failing);
