@@ -1,4 +1,4 @@
-"""A synchronous client of the daemon's attach socket. Standard library only, see attach_protocol."""
+"""A synchronous client of the daemon's attach socket."""
 
 import errno
 import os
@@ -14,13 +14,13 @@ from enclave_host.attach_protocol import (
     AttachRequest,
     AttachType,
     Message,
-    ProtocolError,
     close_all,
     error_of,
     pack_container,
     receive_packet,
     send_packet,
 )
+from enclave_host.packed import ProtocolError
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,4 @@
-"""The attach protocol and the lease grant: the Python mirror of `mate/lease.h`.
-
-Standard library only: `teemate-runtime` imports this module on the start path of every container. A unit test
-compares the numbers and sizes with the header.
-"""
+"""The attach protocol: the Python mirror of `mate/lease.h`, second half. A unit test compares the numbers and sizes."""
 
 import array
 import errno
@@ -13,11 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
-LEASE_MAGIC = 0x474C4D54
-LEASE_VERSION = 1
-LEASE_MAPPINGS_MAX = 8
-CPUID_ENTRY_SIZE = 24
-CPUID_ENTRIES_MAX = 128
+from enclave_host.lease_grant import LEASE_MAPPINGS_MAX, POOL_NAME_SIZE
+from enclave_host.packed import ProtocolError, expect_size, pack_name, unpack_name
 
 ATTACH_MAGIC = 0x50414D54
 ATTACH_VERSION = 1
@@ -27,7 +20,6 @@ DESCRIPTORS_MAX = LEASE_MAPPINGS_MAX + 2
 # What a packet can carry (the kernel's SCM_MAX_FD). All of them are received, if only to be disposed of.
 _DESCRIPTORS_POSSIBLE = 253
 
-POOL_NAME_SIZE = 64
 CONTAINER_NAME_SIZE = 256
 PROCESS_NAME_SIZE = 128
 
@@ -37,9 +29,6 @@ _GRANTED = struct.Struct("<QQ")
 _BIND = struct.Struct("<QII")
 _USAGE = struct.Struct("<QQQQIIII")
 _SCRUBBED = struct.Struct("<Q")
-_MAPPING = struct.Struct("<QQQII")
-_GRANT_HEAD = struct.Struct("<IIQQQQQIIQQII")
-_GRANT_SIZE = _GRANT_HEAD.size + LEASE_MAPPINGS_MAX * _MAPPING.size + POOL_NAME_SIZE
 
 HEAD_SIZE = _HEAD.size
 
@@ -62,19 +51,6 @@ class RequestFlag(IntFlag):
 
     NONE = 0
     WAIT = 1
-
-
-class LeaseFlag(IntFlag):
-    """lease_grant.flags"""
-
-    SOFTWARE_MODEL = 1
-    TRACE_SYSCALLS = 2
-    NO_PATCH = 4
-    TSC_CLOCK = 8
-
-
-class ProtocolError(Exception):
-    """A packet that is not what lease.h describes."""
 
 
 class AttachError(Exception):
@@ -152,9 +128,9 @@ class AttachRequest:
                 self.memory,
                 self.wait_ms,
                 0,
-                _pack_name("pool", self.pool, POOL_NAME_SIZE),
-                _pack_name("container", self.container, CONTAINER_NAME_SIZE),
-                _pack_name("process", self.process, PROCESS_NAME_SIZE),
+                pack_name("pool", self.pool, POOL_NAME_SIZE),
+                pack_name("container", self.container, CONTAINER_NAME_SIZE),
+                pack_name("process", self.process, PROCESS_NAME_SIZE),
             )
         except struct.error as error:
             raise ProtocolError(f"a number of the request is out of range: {error}") from None
@@ -162,14 +138,14 @@ class AttachRequest:
     @classmethod
     def unpack(cls, body: bytes) -> "AttachRequest":
         """Parse and check the body of an ATTACH_REQUEST."""
-        _expect_size("attach_request", body, _REQUEST.size)
+        expect_size("attach_request", body, _REQUEST.size)
         threads, flags, memory, wait_ms, reserved, pool, container, process = _REQUEST.unpack(body)
         if flags & ~int(RequestFlag.WAIT) or reserved:
             raise ProtocolError("unknown flag or nonzero reserved field in attach_request")
         request = cls(
-            pool=_unpack_name("pool", pool),
-            container=_unpack_name("container", container),
-            process=_unpack_name("process", process),
+            pool=unpack_name("pool", pool),
+            container=unpack_name("container", container),
+            process=unpack_name("process", process),
             threads=threads,
             memory=memory,
             wait_ms=wait_ms,
@@ -192,7 +168,7 @@ class AttachGranted:
 
     @classmethod
     def unpack(cls, body: bytes) -> "AttachGranted":
-        _expect_size("attach_granted", body, _GRANTED.size)
+        expect_size("attach_granted", body, _GRANTED.size)
         return cls(*_GRANTED.unpack(body))
 
 
@@ -208,7 +184,7 @@ class AttachBind:
 
     @classmethod
     def unpack(cls, body: bytes) -> "AttachBind":
-        _expect_size("attach_bind", body, _BIND.size)
+        expect_size("attach_bind", body, _BIND.size)
         lease_id, process_id, reserved = _BIND.unpack(body)
         if reserved or not 0 < process_id <= 0x7FFFFFFF:
             raise ProtocolError("attach_bind with a process id out of range or a nonzero reserved field")
@@ -242,7 +218,7 @@ class AttachUsage:
 
     @classmethod
     def unpack(cls, body: bytes) -> "AttachUsage":
-        _expect_size("attach_usage", body, _USAGE.size)
+        expect_size("attach_usage", body, _USAGE.size)
         return cls(*_USAGE.unpack(body))
 
 
@@ -251,14 +227,14 @@ USAGES_MAX = (ATTACH_MESSAGE_MAX - HEAD_SIZE) // _USAGE.size
 
 def pack_container(container: str) -> bytes:
     """Body of an ATTACH_RELEASE or ATTACH_USAGE: the container id without padding."""
-    return _pack_name("container", container, CONTAINER_NAME_SIZE).rstrip(b"\0")
+    return pack_name("container", container, CONTAINER_NAME_SIZE).rstrip(b"\0")
 
 
 def unpack_container(body: bytes) -> str:
     """Parse the body of an ATTACH_RELEASE or ATTACH_USAGE, padded or not."""
     if not body or len(body) > CONTAINER_NAME_SIZE:
         raise ProtocolError(f"container id of {len(body)} bytes; 1 to {CONTAINER_NAME_SIZE}")
-    container = _unpack_name("container", body)
+    container = unpack_name("container", body)
     if not container:
         raise ProtocolError("empty container id")
     return container
@@ -266,94 +242,13 @@ def unpack_container(body: bytes) -> str:
 
 def unpack_scrubbed(body: bytes) -> int:
     """Parse the body of an ATTACH_SCRUBBED: how many pages were erased."""
-    _expect_size("the body of ATTACH_SCRUBBED", body, _SCRUBBED.size)
+    expect_size("the body of ATTACH_SCRUBBED", body, _SCRUBBED.size)
     pages: int = _SCRUBBED.unpack(body)[0]
     return pages
 
 
 def pack_scrubbed(pages: int) -> bytes:
     return _SCRUBBED.pack(pages)
-
-
-@dataclass(frozen=True)
-class LeaseMapping:
-    """struct lease_mapping"""
-
-    address: int
-    size: int
-    offset: int
-    prot: int
-    descriptor: int
-
-
-@dataclass(frozen=True)
-class LeaseGrant:
-    """struct lease_grant"""
-
-    lease_id: int
-    enclave_id: int
-    enclave_base: int
-    enclave_size: int
-    compartment_base: int
-    compartment_index: int
-    thread_count: int
-    memory_limit: int
-    xfrm: int
-    flags: LeaseFlag
-    mappings: tuple[LeaseMapping, ...]
-    pool: str
-
-    def pack(self) -> bytes:
-        if len(self.mappings) > LEASE_MAPPINGS_MAX:
-            raise ProtocolError(f"{len(self.mappings)} mappings in a grant; at most {LEASE_MAPPINGS_MAX}")
-        head = _GRANT_HEAD.pack(
-            LEASE_MAGIC,
-            LEASE_VERSION,
-            self.lease_id,
-            self.enclave_id,
-            self.enclave_base,
-            self.enclave_size,
-            self.compartment_base,
-            self.compartment_index,
-            self.thread_count,
-            self.memory_limit,
-            self.xfrm,
-            self.flags,
-            len(self.mappings),
-        )
-        mappings = b"".join(
-            _MAPPING.pack(m.address, m.size, m.offset, m.prot, m.descriptor) for m in self.mappings
-        ).ljust(LEASE_MAPPINGS_MAX * _MAPPING.size, b"\0")
-        return head + mappings + _pack_name("pool", self.pool, POOL_NAME_SIZE)
-
-    @classmethod
-    def unpack(cls, content: bytes) -> "LeaseGrant":
-        """Parse a grant, with or without the CPUID table behind it (enclave_host/cpuid.py)."""
-        if len(content) > _GRANT_SIZE and (len(content) - _GRANT_SIZE) % CPUID_ENTRY_SIZE == 0:
-            content = content[:_GRANT_SIZE]
-        _expect_size("lease_grant", content, _GRANT_SIZE)
-        magic, version, *ids, flags, mapping_count = _GRANT_HEAD.unpack_from(content)
-        if magic != LEASE_MAGIC or version != LEASE_VERSION or mapping_count > LEASE_MAPPINGS_MAX:
-            raise ProtocolError("not a lease grant of this version")
-        lease_id, enclave_id, enclave_base, enclave_size, compartment_base, *rest = ids
-        compartment_index, thread_count, memory_limit, xfrm = rest
-        return cls(
-            lease_id=lease_id,
-            enclave_id=enclave_id,
-            enclave_base=enclave_base,
-            enclave_size=enclave_size,
-            compartment_base=compartment_base,
-            compartment_index=compartment_index,
-            thread_count=thread_count,
-            memory_limit=memory_limit,
-            xfrm=xfrm,
-            flags=LeaseFlag(flags),
-            mappings=tuple(
-                LeaseMapping(*_MAPPING.unpack_from(content, _GRANT_HEAD.size + at * _MAPPING.size))
-                for at in range(mapping_count)
-            ),
-            pool=_unpack_name("pool", content[-POOL_NAME_SIZE:]),
-        )
 
 
 def close_all(descriptors: list[int] | tuple[int, ...]) -> None:
@@ -394,28 +289,3 @@ def send_packet(sock: socket.socket, packet: bytes, descriptors: list[int] | tup
     if descriptors:
         controls = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors).tobytes())]
     sock.sendmsg([packet], controls, socket.MSG_NOSIGNAL)
-
-
-def _pack_name(field: str, name: str, size: int) -> bytes:
-    raw = name.encode()
-    if len(raw) >= size or b"\0" in raw:
-        raise ProtocolError(f"{field} `{name[:80]}` does not fit: at most {size - 1} bytes, none of them NUL")
-    return raw.ljust(size, b"\0")
-
-
-def _unpack_name(field: str, raw: bytes) -> str:
-    name, _, padding = raw.partition(b"\0")
-    if padding.strip(b"\0"):
-        raise ProtocolError(f"{field} is not NUL-padded")
-    try:
-        text = name.decode()
-    except UnicodeDecodeError:
-        raise ProtocolError(f"{field} is not UTF-8") from None
-    if not text.isprintable():
-        raise ProtocolError(f"{field} has control characters")
-    return text
-
-
-def _expect_size(what: str, content: bytes, size: int) -> None:
-    if len(content) != size:
-        raise ProtocolError(f"{what} of {len(content)} bytes instead of {size}")

@@ -20,7 +20,6 @@ from enclave_host.attach_protocol import (
     AttachRequest,
     AttachType,
     Message,
-    ProtocolError,
     close_all,
     error_message,
     receive_packet,
@@ -30,6 +29,7 @@ from enclave_host.attach_protocol import (
 from enclave_host.errors import HostError
 from enclave_host.lease import Lease
 from enclave_host.lease_manager import LeaseManager
+from enclave_host.packed import ProtocolError
 
 CONNECTIONS_MAX = 512
 SILENCE_SECONDS = 60.0  # how long a connection that waits for nothing and holds nothing may stay silent

@@ -15,15 +15,9 @@ import socket
 import struct
 from collections.abc import Callable
 
-from enclave_host.attach_protocol import (
-    AttachType,
-    Message,
-    ProtocolError,
-    error_message,
-    receive_packet,
-    send_packet,
-)
+from enclave_host.attach_protocol import AttachType, Message, error_message, receive_packet, send_packet
 from enclave_host.closing import close_aside
+from enclave_host.packed import ProtocolError
 
 ANSWER_SECONDS = 10
 MALFORMED_MAX = 16

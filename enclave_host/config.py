@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from enclave_host.attach_protocol import POOL_NAME_SIZE
 from enclave_host.errors import HostError
 from enclave_host.layout import APP_CODE_END, APP_END, APP_OFFSET, COMPARTMENT_STRIDE, ELRANGE_SIZE_MAX, THREADS_MAX
+from enclave_host.lease_grant import POOL_NAME_SIZE
 from enclave_host.sgx import PAGE_SIZE
 
 COMPARTMENTS_MAX = ELRANGE_SIZE_MAX // COMPARTMENT_STRIDE - 1

@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from enclave_host.attach_protocol import CPUID_ENTRIES_MAX, CPUID_ENTRY_SIZE
 from enclave_host.errors import HostError
+from enclave_host.lease_grant import CPUID_ENTRIES_MAX, CPUID_ENTRY_SIZE
 
 _SECONDS = 10
 

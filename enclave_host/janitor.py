@@ -20,7 +20,6 @@ from pathlib import Path
 from enclave_host.attach_protocol import (
     AttachType,
     Message,
-    ProtocolError,
     close_all,
     error_of,
     receive_packet,
@@ -28,6 +27,7 @@ from enclave_host.attach_protocol import (
     unpack_scrubbed,
 )
 from enclave_host.closing import close_aside
+from enclave_host.packed import ProtocolError
 
 SCRUB_SECONDS = 30.0
 _CHANNEL_FD = 3

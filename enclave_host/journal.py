@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from enclave_host.attach_protocol import LeaseMapping
 from enclave_host.blueprint import EnclaveLayout
 from enclave_host.config import Heap
+from enclave_host.lease_grant import LeaseMapping
 from enclave_host.providers.base import FileIdentity
 
 _COMPACT_LINES = 1000

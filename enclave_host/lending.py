@@ -4,10 +4,11 @@ import fcntl
 import os
 
 from enclave_host import layout
-from enclave_host.attach_protocol import LeaseFlag, LeaseGrant, close_all
+from enclave_host.attach_protocol import close_all
 from enclave_host.clock import host_has_tsc_clock
 from enclave_host.config import PoolConfig
 from enclave_host.enclave import Compartment
+from enclave_host.lease_grant import LeaseFlag, LeaseGrant
 from enclave_host.providers.base import Provider
 from enclave_host.sgx import host_xfrm
 

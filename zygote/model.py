@@ -228,7 +228,8 @@ def _serve_lease(listener: socket.socket) -> None:
 
 def _answer_lease(connection: socket.socket) -> None:
     # Only the driver needs it: the shims that the zygote forks do not.
-    from enclave_host.attach_protocol import AttachType, Message, ProtocolError
+    from enclave_host.attach_protocol import AttachType, Message
+    from enclave_host.packed import ProtocolError
 
     try:
         asked = Message.unpack(connection.recv(4096))

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from enclave_host.attach_protocol import LeaseFlag, LeaseMapping
 from enclave_host.blueprint import Blueprint, PageRange
+from enclave_host.lease_grant import LeaseFlag, LeaseMapping
 from enclave_host.preparation import MemoryRange
 from enclave_host.sigstruct import Identity
 

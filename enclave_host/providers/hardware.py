@@ -6,8 +6,8 @@ No machine with SGX has run this yet; the module's side is tested over a stand-i
 import os
 
 from enclave_host import teemate_uapi
-from enclave_host.attach_protocol import LeaseFlag
 from enclave_host.blueprint import Blueprint
+from enclave_host.lease_grant import LeaseFlag
 from enclave_host.providers.kernel_module import EmulatedEpc, ModuleConstruction
 
 

@@ -17,10 +17,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from enclave_host import layout, sigstruct, teemate_uapi
-from enclave_host.attach_protocol import LeaseFlag, LeaseMapping, close_all
+from enclave_host.attach_protocol import close_all
 from enclave_host.blueprint import Blueprint, PageRange
 from enclave_host.errors import HostError
 from enclave_host.image import ENCLU_SITE_SIZE, EnclaveImage
+from enclave_host.lease_grant import LeaseFlag, LeaseMapping
 from enclave_host.preparation import MemoryRange
 from enclave_host.providers.base import FileIdentity, Lent, file_identity
 from enclave_host.sgx import ATTRIBUTE_MODE64, MISCSELECT_EXINFO, PAGE_SIZE, Secinfo, host_xfrm

@@ -13,9 +13,9 @@ import struct
 from collections.abc import Callable, Sequence
 
 from enclave_host import layout, sigstruct
-from enclave_host.attach_protocol import LeaseFlag, LeaseMapping
 from enclave_host.blueprint import Blueprint, PageRange
 from enclave_host.image import ENCLU_SITE_SIZE, EnclaveImage
+from enclave_host.lease_grant import LeaseFlag, LeaseMapping
 from enclave_host.measure import sgxs_add, sgxs_create
 from enclave_host.preparation import MemoryRange, populating
 from enclave_host.providers.base import FileIdentity, Lent, file_identity

@@ -22,13 +22,13 @@ from enclave_host.attach_protocol import (
     AttachRequest,
     AttachType,
     Message,
-    ProtocolError,
     RequestFlag,
     close_all,
     pack_container,
     receive_packet,
     send_packet,
 )
+from enclave_host.packed import ProtocolError
 from tests.harness.patience import PATIENCE
 from tests.unit.fake_host import RunningDaemon, descriptors_are_back, settled_descriptors
 
@@ -222,7 +222,7 @@ def test_many_half_open_connections_leave_room_for_an_answer(host: RunningDaemon
 
 def test_files_with_odd_contents_are_no_grants(tmp_path: Path) -> None:
     """The reader of grants, which tools use, takes only what the daemon writes."""
-    from enclave_host.attach_protocol import LeaseGrant
+    from enclave_host.lease_grant import LeaseGrant
 
     dice = random.Random(SEED)
     for _ in range(ROUNDS * 10):

@@ -7,6 +7,7 @@ import atexit
 import functools
 import gc
 import queue
+import re
 import shutil
 import struct
 import tempfile
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from enclave_host import attach_protocol
+from enclave_host import attach_protocol, lease_grant, packed
 from enclave_host.closing import CLOSING_THREAD
 from enclave_host.config import parse_config
 from enclave_host.daemon import Daemon
@@ -35,7 +36,7 @@ _RODATA_OFFSET = 2 * PAGE
 _SITES_OFFSET = 3 * PAGE
 ENCLU_SITE = b"\x0f\x01\xd7\x66\x90"
 
-# Behind the text of attach_protocol.py: it runs without rights, and could import nothing from a checkout in /root.
+# Behind the text of the protocol's modules: it runs without rights, and could import nothing from a checkout in /root.
 JANITOR = """
 import mmap, sys
 if sys.argv[1] == "cpuid":
@@ -84,7 +85,9 @@ def write_image(path: Path, *, text: bytes = b"\x90" * 16 + ENCLU_SITE, writable
 
 def write_mate(path: Path) -> Path:
     """A janitor that erases; but it crashes at compartments of the pool `crash` and refuses those of `refuse`."""
-    path.write_text(f"#!{base_interpreter()} -IS\n{Path(attach_protocol.__file__).read_text()}{JANITOR}")
+    modules = "".join(Path(module.__file__).read_text() for module in (packed, lease_grant, attach_protocol))
+    protocol = re.sub(r"^from enclave_host\..*\n", "", modules, flags=re.MULTILINE)
+    path.write_text(f"#!{base_interpreter()} -IS\n{protocol}{JANITOR}")
     path.chmod(0o755)
     return path
 

@@ -12,19 +12,18 @@ from pathlib import Path
 import pytest
 
 from enclave_host import attach_protocol as protocol
+from enclave_host import lease_grant
 from enclave_host.attach_protocol import (
     AttachBind,
     AttachGranted,
     AttachRequest,
     AttachType,
     AttachUsage,
-    LeaseFlag,
-    LeaseGrant,
-    LeaseMapping,
     Message,
-    ProtocolError,
     RequestFlag,
 )
+from enclave_host.lease_grant import LeaseFlag, LeaseGrant, LeaseMapping
+from enclave_host.packed import ProtocolError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -100,9 +99,9 @@ def test_the_compiler_reads_what_python_writes(tmp_path: Path) -> None:
     content += Message(AttachType.CHILD, status=-11).pack() + AttachUsage(*range(30, 38)).pack()
     done = subprocess.run([str(tmp_path / "probe")], input=content, capture_output=True, check=True)
     assert done.stdout.decode().splitlines() == [
-        f"LEASE_MAGIC {protocol.LEASE_MAGIC}",
-        f"LEASE_VERSION {protocol.LEASE_VERSION}",
-        f"LEASE_MAPPINGS_MAX {protocol.LEASE_MAPPINGS_MAX}",
+        f"LEASE_MAGIC {lease_grant.LEASE_MAGIC}",
+        f"LEASE_VERSION {lease_grant.LEASE_VERSION}",
+        f"LEASE_MAPPINGS_MAX {lease_grant.LEASE_MAPPINGS_MAX}",
         f"ATTACH_MAGIC {protocol.ATTACH_MAGIC}",
         f"ATTACH_VERSION {protocol.ATTACH_VERSION}",
         f"ATTACH_MESSAGE_MAX {protocol.ATTACH_MESSAGE_MAX}",

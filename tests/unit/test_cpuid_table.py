@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from enclave_host.attach_protocol import CPUID_ENTRIES_MAX, CPUID_ENTRY_SIZE
 from enclave_host.cpuid import host_cpuid_table
 from enclave_host.errors import HostError
+from enclave_host.lease_grant import CPUID_ENTRIES_MAX, CPUID_ENTRY_SIZE
 from tests.harness.paths import MATE
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from enclave_host.attach_protocol import LeaseMapping
 from enclave_host.blueprint import EnclaveLayout
 from enclave_host.config import Heap
 from enclave_host.journal import EnclaveRecord, Journal, LeaseRecord
+from enclave_host.lease_grant import LeaseMapping
 from enclave_host.providers.base import FileIdentity
 
 ENCLAVE = EnclaveRecord(

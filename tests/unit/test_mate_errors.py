@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from enclave_host.attach_protocol import LeaseFlag, LeaseGrant
+from enclave_host.lease_grant import LeaseFlag, LeaseGrant
 from tests.harness import solo
 from tests.harness.patience import PATIENCE
 from tests.unit import mate_process
