@@ -166,7 +166,7 @@ static void disarm_mm(struct enclave_lease *lease, struct mm_struct *mm)
 	unsigned long end = enclave->base + enclave->size;
 	struct vm_area_struct *vma;
 
-	mmap_assert_write_locked(mm);
+	lockdep_assert_held_write(&mm->mmap_lock);
 	for (vma = find_vma(mm, enclave->base); vma && vma->vm_start < end; vma = find_vma(mm, vma->vm_end))
 		if (vma->vm_file && file_inode(vma->vm_file) == lease->inode)
 			disarm_vma(vma);
