@@ -1,6 +1,7 @@
 """SGX hardware through the kernel module: the pages are those of the kernel's SGX driver.
 
-No machine with SGX has run this yet; the module's side is tested over a stand-in for that driver.
+No machine with SGX has run this yet; it is tested over the module's emulation of that driver and of ENCLU, and the
+module's side over a stand-in for the driver, too.
 """
 
 import os

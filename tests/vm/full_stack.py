@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
@@ -13,15 +14,15 @@ from teemate_runtime.launcher import script
 from tests.harness.images import THREAD_EXIT, build_programs, program
 from tests.harness.paths import BIN, LIBOS, MATE, ROOT, RUNC
 from tests.harness.rootfs import RootFs
-from tests.vm import initramfs, kernels, machine
+from tests.vm import enclu_run, initramfs, kernels, machine
 from tests.vm.kernels import BUILD, Kernel
 
 INSTALLED = Path("/opt/teemate")  # in the guest, wherever the checkout is
 PACKAGES = INSTALLED / "packages"
 PYTHON = Path("/usr/bin/python3.11")
 MODULE = INSTALLED / "teemate.ko"
+_CMAC = INSTALLED / "cmac.ko"
 PHASE = "stack"
-PROGRAM = "tests.vm.guest_stack"
 
 _PACKAGES = (
     "_cffi_backend.cpython-311-x86_64-linux-gnu.so",
@@ -47,30 +48,62 @@ _UNUSED = ("config-3.11-x86_64-linux-gnu", "distutils", "ensurepip", "pydoc_data
 
 # runc wants a root that it can leave: a bind of the initramfs.
 _COMMAND = f"""\
-insmod {MODULE}
+LOAD
 mount --rbind / /new
 mount --bind / /new/containers/rootfs
 export PYTHONPATH={PACKAGES} PYTHONDONTWRITEBYTECODE=1
-chroot /new {PYTHON} -m {PROGRAM} {INSTALLED}
+chroot /new {PYTHON} -m tests.vm.PROGRAM {INSTALLED}
 """
-# The mate's model of ERESUME is IRET, whose stack QEMU reads as if the kernel did: SMAP would forbid it.
-_CPU = "max,-smap"
 _MEMORY_MIB = 1024  # all of it is searched
 _packing = threading.Lock()
 
 
-def boot(kernel: Kernel, *, timeout: int) -> machine.Console:
-    """Pack all that the stack needs, boot, and keep what was printed in build/vm/runs/SERIES-stack/console.txt."""
-    directory = BUILD / "runs" / f"{kernel.series}-stack"
+@dataclass(frozen=True)
+class Stack:
+    """Where EPC pages come from, and what is done with them."""
+
+    name: str
+    program: str  # of tests/vm, in the guest
+    load: str
+    mate: Path
+    cpu: str
+
+
+EMULATED = Stack(
+    name="stack",
+    program="guest_stack",
+    load=f"insmod {MODULE}",
+    mate=MATE,
+    # The mate's model of ERESUME is IRET, whose stack QEMU reads as if the kernel did: SMAP would forbid it.
+    cpu="max,-smap",
+)
+HARDWARE = Stack(
+    name="hardware-stack",
+    program="guest_hardware_stack",
+    load=f"insmod {_CMAC} && insmod {MODULE} insecure__emulate_enclu=1",
+    mate=BUILD / "mate.hardware",
+    cpu="max",
+)
+
+
+def boot(kernel: Kernel, stack: Stack, *, timeout: int) -> machine.Console:
+    """Pack all that the stack needs, boot, and keep what was printed in build/vm/runs/SERIES-NAME/console.txt."""
+    directory = BUILD / "runs" / f"{kernel.series}-{stack.name}"
     directory.mkdir(parents=True, exist_ok=True)
+    cmac = directory / _CMAC.name
+    cmac.write_bytes(enclu_run.crypto_module(kernel, "cmac"))
     with _packing:
+        kernels.run("make", "-s", "-C", ROOT / "mate", "SGX=hardware", f"BUILD={BUILD}")
         archive = initramfs.pack(
             directory,
-            files={str(MODULE).lstrip("/"): kernels.build_module(kernel, ROOT / "kernel_module", "teemate")},
-            phases=[(PHASE, _COMMAND)],
-            layer=files().layer(),
+            files={
+                str(MODULE).lstrip("/"): kernels.build_module(kernel, ROOT / "kernel_module", "teemate"),
+                str(_CMAC).lstrip("/"): cmac,
+            },
+            phases=[(PHASE, _COMMAND.replace("LOAD", stack.load).replace("PROGRAM", stack.program))],
+            layer=_files(stack).layer(),
         )
-    console = machine.boot(kernel.image, archive, timeout=timeout, memory_mib=_MEMORY_MIB, cpu=_CPU, cpus=1)
+    console = machine.boot(kernel.image, archive, timeout=timeout, memory_mib=_MEMORY_MIB, cpu=stack.cpu, cpus=1)
     Path(directory / "console.txt").write_text(console.text)
     return console
 
@@ -81,7 +114,7 @@ def _signing_key() -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def files() -> RootFs:
+def _files(stack: Stack) -> RootFs:
     """The guest's files. What containers run is where it is on this machine."""
     build_programs()
     fs = RootFs()
@@ -103,10 +136,10 @@ def files() -> RootFs:
     start = script(interpreter=PYTHON, packages=PACKAGES, library=INSTALLED)
     fs.text(str(INSTALLED / "teemate-runtime"), start, mode=0o755)
     fs.copy(LIBOS, str(INSTALLED / LIBOS.name))
-    fs.copy(MATE, str(INSTALLED / MATE.name))
+    fs.copy(stack.mate, str(INSTALLED / stack.mate.name))
     fs.text(str(INSTALLED / "signing-key.pem"), _signing_key())
     fs.text(str(PACKAGES / "tests" / "__init__.py"), "")
-    for name in ("__init__", "guest_stack", "guest_container", "guest_memory"):
+    for name in ("__init__", stack.program, "guest_host", "guest_container", "guest_memory"):
         path = Path(__file__).with_name(f"{name}.py")
         fs.copy(path, str(PACKAGES / "tests" / "vm" / path.name))
     for folder in ("/containers/rootfs", "/new", "/run", "/var/lib"):

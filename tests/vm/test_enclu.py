@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.cmac import CMAC
 
-from tests.vm import enclu_hardware_run, enclu_run, machine, selftests
+from tests.vm import enclu_hardware_run, enclu_run, full_stack, machine, selftests
 from tests.vm.kernels import Kernel
 from tests.vm.module_run import assert_no_complaint, assert_phase_passed
 
@@ -67,4 +67,11 @@ def test_mate_of_hardware_runs_programs(kernel: Kernel) -> None:
     """The mate without its model of SGX, over leases that chain to the emulated driver, over the kernel's vDSO."""
     console = enclu_hardware_run.boot(kernel, timeout=BOOT_SECONDS)
     assert_phase_passed(console, enclu_hardware_run.PHASE)
+    assert_no_complaint(console)
+
+
+def test_full_stack_of_hardware(kernel: Kernel) -> None:
+    """Containers of the daemon, whose provider is the one for SGX hardware, share an enclave of the emulated driver."""
+    console = full_stack.boot(kernel, full_stack.HARDWARE, timeout=BOOT_SECONDS)
+    assert_phase_passed(console, full_stack.PHASE)
     assert_no_complaint(console)

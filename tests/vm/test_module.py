@@ -18,7 +18,7 @@ Runs = Mapping[tuple[str, str], Future[machine.Console]]
 
 
 def _boot_stack(kernel: Kernel) -> machine.Console:
-    return full_stack.boot(kernel, timeout=BOOT_SECONDS)
+    return full_stack.boot(kernel, full_stack.EMULATED, timeout=BOOT_SECONDS)
 
 
 def _boot_module(kernel: Kernel) -> machine.Console:
