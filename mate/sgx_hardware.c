@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The platform on a CPU with SGX: the kernel's vDSO does it all. Our tests have no such CPU; they run this where the kernel module
- * emulates ENCLU.
+ * The platform on a CPU with SGX: the kernel's vDSO does it all. Our tests have no such CPU; they run this where the
+ * kernel module emulates ENCLU.
  */
 #include <asm/signal.h>
 #include <linux/errno.h>
