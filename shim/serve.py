@@ -86,13 +86,12 @@ def serve(invocation: Invocation, address: Address, listener: socket.socket, *, 
     reaper.become_subreaper()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    try:
-        asyncio.run(_serve(invocation, listener, at_rest))
-    finally:
-        address.path.unlink(missing_ok=True)
+    asyncio.run(_serve(invocation, address, listener, at_rest))
 
 
-async def _serve(invocation: Invocation, listener: socket.socket, at_rest: Callable[[], None]) -> None:
+async def _serve(
+    invocation: Invocation, address: Address, listener: socket.socket, at_rest: Callable[[], None]
+) -> None:
     stop = asyncio.Event()
     rest = Rest(at_rest)
     loop = asyncio.get_running_loop()
@@ -103,9 +102,14 @@ async def _serve(invocation: Invocation, listener: socket.socket, at_rest: Calla
     publisher = Publisher(address=invocation.ttrpc_address, namespace=invocation.namespace)
     service = TaskService(namespace=invocation.namespace, reaper=children, publisher=publisher, on_shutdown=stop.set)
     server = Server(service.services(), stirred=rest.stir)
-    await server.start(listener)
-    rest.stir()
-    await stop.wait()
-    rest.close()
-    await publisher.drain(timeout=EVENTS_DRAIN_TIMEOUT)
-    await server.close()
+    try:
+        await server.start(listener)
+        rest.stir()
+        await stop.wait()
+    finally:
+        rest.close()
+        # While it still listens: the next shim of this address must not find its own socket removed.
+        address.path.unlink(missing_ok=True)
+        # containerd waits for the end of its connection, but not for that of this process.
+        await server.close()
+        await publisher.drain(timeout=EVENTS_DRAIN_TIMEOUT)

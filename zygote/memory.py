@@ -18,6 +18,8 @@ LIBRARY = Path(sys.prefix) / "lib" / "teemate" / "libtemplate.so"
 # A shim at rest has changed about a thousand; 64 MiB are more than it has.
 LESSON_PAGES_MAX = 1 << 14
 LESSON_SECONDS = 30
+_PAGE_CHANGED = 1
+_PAGE_WRITTEN = 2
 _PR_SET_PDEATHSIG = 1
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
@@ -40,7 +42,7 @@ class _Template(ctypes.Structure):
 
 
 class _Page(ctypes.Structure):
-    _fields_ = (("address", ctypes.c_uint64), ("offset", ctypes.c_uint64))
+    _fields_ = (("address", ctypes.c_uint64), ("offset", ctypes.c_uint64), ("flags", ctypes.c_uint64))
 
 
 class _Lesson(ctypes.Structure):
@@ -94,11 +96,12 @@ class MemoryTemplate:
         *,
         is_waiting: Callable[[], object],
         is_teachable: Callable[[], bool],
-    ) -> None:
+    ) -> list[int]:
         """Let the child that `fork_model` forks teach the first time it rests while `is_teachable()`.
 
-        `is_waiting` is called in it when it waits for its call. Nobody may write to the file afterwards. Raises
-        TemplateError, also as soon as `driver` ends.
+        Returns the addresses of the pages that have the same content after it has written to them: who copies one, and
+        does not write to it after all, can still give it back. `is_waiting` is called in it when it waits for its call.
+        Nobody may write to the file afterwards. Raises TemplateError, also as soon as `driver` ends.
         """
         ours, models = socket.socketpair()
         lesson = _Lesson.from_buffer(mmap.mmap(-1, ctypes.sizeof(_Lesson)))
@@ -119,6 +122,8 @@ class MemoryTemplate:
                 _check("the model's pages cannot be kept", kept)
                 ours.send(b"\0")
                 ours.recv(1)  # its end
+                noted = lesson.pages[: lesson.page_count]
+                return [page.address for page in noted if page.flags & (_PAGE_WRITTEN | _PAGE_CHANGED) == _PAGE_WRITTEN]
         except OSError as error:
             raise TemplateError(f"the model: {error}") from error
         finally:

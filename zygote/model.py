@@ -79,8 +79,8 @@ _CONFIG = {
 }
 
 
-def make_template(memory: MemoryTemplate, listen: Callable[[Path], socket.socket], serve_next: ServeNext) -> None:
-    """Install the template and let it learn. Raises TemplateError."""
+def make_template(memory: MemoryTemplate, listen: Callable[[Path], socket.socket], serve_next: ServeNext) -> list[int]:
+    """Install the template and let it learn; the pages that a shim writes to. Raises TemplateError."""
     ours, drivers = socket.socketpair()
     directory = Path(tempfile.mkdtemp(prefix="teemate-model-"))
     # The driver must not have the template mapped when its content changes: it is forked before.
@@ -90,7 +90,7 @@ def make_template(memory: MemoryTemplate, listen: Callable[[Path], socket.socket
         with listen(directory / "zygote.sock") as listener:
             for _ in range(rehearsal.TIMES):
                 _serve_nothing(directory / "zygote.sock", lambda: serve_next(listener))
-            memory.learn(
+            return memory.learn(
                 lambda: serve_next(listener, ours),
                 ours,
                 is_waiting=lambda: ours.send(b"\0"),

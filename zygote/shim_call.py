@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shim import action
 from zygote import caller as callers
-from zygote import model, rehearsal, working_set
+from zygote import model, working_set
 from zygote.child import set_name
 from zygote.memory import MemoryTemplate, TemplateError
 from zygote.program import ServeNext
@@ -28,10 +28,10 @@ class ShimCall:
 
     def prepare(self, serve_next: ServeNext) -> None:
         """Before the first call, in the zygote."""
-        self._pages = working_set.learn(lambda: rehearsal.rehearse(1))
         try:
             self._memory = MemoryTemplate()
-            model.make_template(self._memory, listen, serve_next)
+            # Not those of a rehearsal: a page that is copied and not written to could not be given back.
+            self._pages = working_set.joined(model.make_template(self._memory, listen, serve_next))
         except (TemplateError, OSError) as error:
             print(f"teemate-zygote: shims will share less memory: {error}", file=sys.stderr)
 

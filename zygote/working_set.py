@@ -54,6 +54,18 @@ def learn(rehearse: Callable[[], None]) -> list[Range]:
     return [Range(*each) for each in _RANGE.iter_unpack(told[: len(told) // _RANGE.size * _RANGE.size])]
 
 
+def joined(pages: list[int]) -> list[Range]:
+    """Neighbouring pages, in rising order, as one range."""
+    ranges: list[Range] = []
+    for page in pages:
+        last = ranges[-1] if ranges else None
+        if last and last.address + last.size == page:
+            ranges[-1] = Range(last.address, last.size + _PAGE)
+        else:
+            ranges.append(Range(page, _PAGE))
+    return ranges
+
+
 def copy(ranges: list[Range]) -> None:
     """Have pages of our own there. Where there is no such mapping (any more) there is nothing to do."""
     for address, size in ranges:

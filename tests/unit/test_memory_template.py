@@ -37,6 +37,13 @@ def own_pages():
         return sum(bool(entry >> 63 and not entry >> 61 & 1) for entry in entries)
 
 
+def mapped_pages():
+    "How many of the pages of `space` this process has in its page table."
+    with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+        pagemap.seek(start // 4096 * 8)
+        return sum(bool(entry >> 63) for entry in memoryview(pagemap.read(PAGES * 8)).cast("Q"))
+
+
 def child(act):
     "Run `act` in a child; it must return."
     pid = os.fork()
@@ -110,6 +117,30 @@ def test_children_share_what_the_model_teaches() -> None:
         for _ in range(2):
             child(live)
         assert space[:] == b"z" * SIZE
+    """)
+
+
+def test_the_model_tells_where_it_has_written_the_same_again() -> None:
+    run("""
+        def change():
+            space[:4096] = b"m" * 4096
+            space[4096 : 3 * 4096] = b"z" * (2 * 4096)
+
+        told = memory.learn(lambda: run_model(change), driver, is_waiting=lambda: None, is_teachable=lambda: True)
+        inside = [(page - start) // 4096 for page in told if start <= page < start + SIZE]
+        assert inside == [1, 2], inside
+        assert told == sorted(told)
+    """)
+
+
+def test_a_process_at_rest_maps_nothing_that_it_has_not_changed() -> None:
+    run("""
+        assert space[:] == b"z" * SIZE
+        space[:4096] = b"a" * 4096
+        assert mapped_pages() == PAGES
+        memory.settle()
+        assert mapped_pages() == own_pages() == 1
+        assert space[:] == b"a" * 4096 + b"z" * (SIZE - 4096)
     """)
 
 

@@ -69,6 +69,12 @@ def test_what_is_no_longer_mapped_is_passed_over() -> None:
     working_set.copy([Range(address, PAGE), Range(0, PAGE)])
 
 
+def test_neighbouring_pages_are_one_range() -> None:
+    pages = [PAGE * number for number in (3, 4, 5, 9, 11, 12)]
+    assert working_set.joined(pages) == [Range(3 * PAGE, 3 * PAGE), Range(9 * PAGE, PAGE), Range(11 * PAGE, 2 * PAGE)]
+    assert working_set.joined([]) == []
+
+
 def test_a_rehearsal_that_fails_teaches_nothing() -> None:
     def fail() -> None:
         os._exit(3)

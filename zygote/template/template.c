@@ -14,9 +14,10 @@
 #define PAGEMAP_PRESENT (1ull << 63)
 #define PAGEMAP_SWAPPED (1ull << 62)
 #define PAGEMAP_OF_FILE (1ull << 61)
+#define PAGEMAP_MAPPED_ONCE (1ull << 56)
 #define PAGEMAP_CHUNK 512
 
-typedef bool visit_page(void *context, uintptr_t page, uint64_t offset);
+typedef bool visit_page(void *context, uintptr_t page, uint64_t offset, uint64_t pagemap_entry);
 
 static int64_t system_call(int64_t number, int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t f)
 {
@@ -68,14 +69,14 @@ static int64_t visit_region(const struct memory_template *template, const struct
         for (uint64_t i = 0; i < count; i++, at += PAGE_SIZE) {
             if (!(entries[i] & PAGEMAP_PRESENT) || (own && (entries[i] & PAGEMAP_OF_FILE)))
                 continue;
-            if (!visit(context, region->start + at, region->offset + at))
+            if (!visit(context, region->start + at, region->offset + at, entries[i]))
                 return -EIO;
         }
     }
     return 0;
 }
 
-static bool write_page(void *context, uintptr_t page, uint64_t offset)
+static bool write_page(void *context, uintptr_t page, uint64_t offset, uint64_t)
 {
     const struct memory_template *template = context;
 
@@ -121,7 +122,7 @@ struct giving {
     uint64_t stayed;
 };
 
-static bool give_page_back(void *context, uintptr_t page, uint64_t offset)
+static bool give_page_back(void *context, uintptr_t page, uint64_t offset, uint64_t)
 {
     struct giving *giving = context;
     uint64_t original[PAGE_WORDS];
@@ -140,15 +141,45 @@ static bool give_page_back(void *context, uintptr_t page, uint64_t offset)
     return true;
 }
 
+struct clean_run {
+    uintptr_t start;
+    uintptr_t end;
+};
+
+/* Failures do not matter: what is not unmapped stays mapped. */
+static void unmap_run(const struct clean_run *run)
+{
+    if (run->end > run->start)
+        system_call(__NR_madvise, run->start, run->end - run->start, MADV_DONTNEED, 0, 0, 0);
+}
+
+static bool unmap_clean_page(void *context, uintptr_t page, uint64_t, uint64_t pagemap_entry)
+{
+    struct clean_run *run = context;
+
+    if (!(pagemap_entry & PAGEMAP_OF_FILE))
+        return true;
+    if (run->end != page) {
+        unmap_run(run);
+        run->start = page;
+    }
+    run->end = page + PAGE_SIZE;
+    return true;
+}
+
 int64_t template_give_back(const struct memory_template *template)
 {
     struct giving giving = {.template = template, .stayed = 0};
 
     for (uint64_t i = 0; i < template->region_count; i++) {
+        struct clean_run run = {0, 0};
         int64_t error = visit_region(template, &template->regions[i], true, give_page_back, &giving);
 
+        if (!error)
+            error = visit_region(template, &template->regions[i], false, unmap_clean_page, &run);
         if (error)
             return error;
+        unmap_run(&run);
     }
     return giving.stayed;
 }
@@ -158,19 +189,24 @@ struct learning {
     struct template_lesson *lesson;
 };
 
-static bool note_page(void *context, uintptr_t page, uint64_t offset)
+static bool note_page(void *context, uintptr_t page, uint64_t offset, uint64_t pagemap_entry)
 {
     struct learning *learning = context;
     struct template_lesson *lesson = learning->lesson;
     uint64_t original[PAGE_WORDS];
+    uint64_t flags = 0;
 
     if (transfer(__NR_pread64, learning->template->file, original, PAGE_SIZE, offset))
         return false;
-    if (is_same((const uint64_t *)page, original))
+    if (!is_same((const uint64_t *)page, original))
+        flags |= TEMPLATE_PAGE_CHANGED;
+    if (pagemap_entry & PAGEMAP_MAPPED_ONCE)
+        flags |= TEMPLATE_PAGE_WRITTEN;
+    if (!flags)
         return true;
     if (lesson->page_count == lesson->page_max)
         return false;
-    lesson->pages[lesson->page_count++] = (struct template_page){.address = page, .offset = offset};
+    lesson->pages[lesson->page_count++] = (struct template_page){.address = page, .offset = offset, .flags = flags};
     return true;
 }
 
@@ -189,9 +225,12 @@ int64_t template_teach(const struct memory_template *template, struct template_l
         return -EPIPE;
     if (system_call(__NR_read, lesson->channel, (int64_t)&note, 1, 0, 0, 0) != 1)
         return -EPIPE;
-    for (uint64_t i = 0; i < lesson->page_count; i++)
-        if (!write_page((void *)template, lesson->pages[i].address, lesson->pages[i].offset))
+    for (uint64_t i = 0; i < lesson->page_count; i++) {
+        const struct template_page *page = &lesson->pages[i];
+
+        if ((page->flags & TEMPLATE_PAGE_CHANGED) && !write_page((void *)template, page->address, page->offset, 0))
             return -EIO;
+    }
     return 0;
 }
 
@@ -200,9 +239,12 @@ int64_t template_keep(const struct memory_template *template, const struct templ
     for (uint64_t i = 0; i < lesson->page_count; i++) {
         const struct template_page *page = &lesson->pages[i];
         uint64_t entry;
-        int64_t error =
-            transfer(__NR_pread64, template->pagemap, &entry, sizeof(entry), page->address / PAGE_SIZE * sizeof(entry));
+        int64_t error;
 
+        if (!(page->flags & TEMPLATE_PAGE_CHANGED))
+            continue;
+        error =
+            transfer(__NR_pread64, template->pagemap, &entry, sizeof(entry), page->address / PAGE_SIZE * sizeof(entry));
         if (error)
             return error;
         if ((entry & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) && !(entry & PAGEMAP_OF_FILE))

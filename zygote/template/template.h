@@ -36,9 +36,13 @@ struct memory_template {
     const struct template_region *regions;
 };
 
+#define TEMPLATE_PAGE_CHANGED 1 /* its content is not the file's any more */
+#define TEMPLATE_PAGE_WRITTEN 2 /* the model has a copy of its own: it has written to it */
+
 struct template_page {
     uint64_t address;
     uint64_t offset;
+    uint64_t flags;
 };
 
 /* In memory that zygote and model share. */
@@ -60,7 +64,8 @@ struct template_lesson {
 int64_t template_install(const struct memory_template *template);
 
 /*
- * Drop the caller's copies of pages that are as in the file.
+ * Drop the caller's copies of pages that are as in the file, and its mappings of the file's pages: what it needs of
+ * them it finds again.
  *
  * Context: a process with one thread.
  * Return: the number of pages that had to stay, or -errno.
@@ -68,15 +73,16 @@ int64_t template_install(const struct memory_template *template);
 int64_t template_give_back(const struct memory_template *template);
 
 /*
- * Note which of the caller's pages differ from the file's, say so with a byte on the channel, wait for one, and write
- * them to the file. The caller cannot use its memory for anything else then, and is to end.
+ * Note which pages the caller has written to and which differ from the file's, say so with a byte on the channel, wait
+ * for one, and write those that differ to the file. The caller cannot use its memory for anything else then, and is to
+ * end.
  *
  * Return: 0 or -errno.
  */
 int64_t template_teach(const struct memory_template *template, struct template_lesson *lesson);
 
 /*
- * Make copies of our own of the lesson's pages, since their content in the file is about to change.
+ * Make copies of our own of the lesson's changed pages, since their content in the file is about to change.
  *
  * Return: 0 or -errno.
  */
