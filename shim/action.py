@@ -1,5 +1,6 @@
 """The actions of the shim's binary, start and delete, for the process that containerd has executed or in its stead."""
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from shim import info, remove, serve
 from shim.address import Address
 from shim.invocation import VERSION_WORDS, Invocation, UsageError
+from teemate_runtime.oci import strict_json
 
 NAME = "containerd-shim-teemate-v2"
 VERSION = "0.1.0"
@@ -24,12 +26,17 @@ class Service:
     invocation: Invocation
     address: Address
     listener: socket.socket
+    documents: dict[Path, strict_json.Object]
+    """config.json of the first container's bundle, until it is created."""
 
     def detach(self) -> None:
         serve.detach(self.invocation)
 
-    def serve(self, *, at_rest: Callable[[], None] = lambda: None) -> None:
-        serve.serve(self.invocation, self.address, self.listener, at_rest=at_rest)
+    def serve(
+        self, *, at_rest: Callable[[], None] = lambda: None, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        """In `loop`, if the process has one already."""
+        serve.serve(self.invocation, self.address, self.listener, self.documents, at_rest=at_rest, loop=loop)
 
 
 @dataclass(frozen=True)
@@ -55,10 +62,10 @@ def perform(words: list[str], *, environment: Mapping[str, str], directory: Path
     try:
         if invocation.action == "delete":
             return Outcome(output=remove.remove(invocation))
-        address, listener = serve.prepare(invocation)
+        address, listener, document = serve.prepare(invocation)
     except Exception as error:
         return Outcome(status=1, errors=f"{NAME}: {invocation.action}: {error}\n")
-    service = Service(invocation, address, listener) if listener is not None else None
+    service = Service(invocation, address, listener, {invocation.bundle: document}) if listener is not None else None
     return Outcome(output=address.uri.encode(), service=service)
 
 

@@ -11,12 +11,8 @@ def config(bundle: Path) -> strict_json.Object:
     return strict_json.parse(strict_json.read(f"{bundle}/config.json", what="config.json"), what="config.json")
 
 
-def annotations(bundle: Path) -> dict[str, str]:
-    """All of them, among them those that containerd's plug-ins have put there. Raises Failure."""
-    return annotations_in(config(bundle))
-
-
 def annotations_in(document: strict_json.Object) -> dict[str, str]:
+    """All of them, among them those that containerd's plug-ins have put there. Raises Failure."""
     given = document.get("annotations")
     if given is None:
         return {}

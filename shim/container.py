@@ -68,9 +68,13 @@ class Container:
             self.init.close()
             raise
         self._watch(self.init)
+        # Nothing runs in it before its start, which the caller can ask for once it has our answer.
+        asyncio.get_running_loop().call_soon(self._watch_memory)
+        return self.init.pid
+
+    def _watch_memory(self) -> None:
         with contextlib.suppress(OSError):  # it has ended already
             self._oom = OomWatch(Cgroup.of_process(self.init.pid), self._announce_oom)
-        return self.init.pid
 
     def _announce_oom(self) -> None:
         self.publisher.publish(events.TOPIC_OOM, events_pb2.TaskOOM(container_id=self.id))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from protos.containerd import task_v2_pb2
 from shim.address import Address, group_of
-from shim.bundle import annotations, config
+from shim.bundle import annotations_in, config
 from shim.invocation import Invocation
 from shim.options_file import read_options
 from shim.rootfs import unmount_rootfs
@@ -71,7 +71,7 @@ def _init_pid(bundle: Path) -> int:
 def _remove_dead_socket(invocation: Invocation) -> None:
     """A killed shim leaves its socket behind; one that serves other containers of a pod keeps it."""
     try:
-        names = annotations(invocation.bundle)
+        names = annotations_in(config(invocation.bundle))
     except Failure:
         return
     address = Address.of(

@@ -91,8 +91,10 @@ class RuncState:
     def forget(self) -> bool:
         """Remove the control groups and the directory of a container whose processes have all ended.
 
-        False, and the directory is still there, if a control group cannot be removed: runc, which waits, may.
+        False if a control group cannot be removed: runc, which waits, may. So it is if somebody else has removed it.
         """
+        if not self.directory.exists():
+            return False
         try:
             for cgroup in self.cgroups:
                 _remove_cgroup(cgroup)

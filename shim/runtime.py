@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shim import lease as leases
-from shim.bundle import annotations_in, config, oci_version_in, shares_processes, uses_systemd_cgroup
+from shim.bundle import annotations_in, oci_version_in, shares_processes, uses_systemd_cgroup
 from shim.delegate import Delegate, DelegateError
 from shim.reaper import Exit, Reaper
 from shim.runc_state import RuncState
@@ -75,12 +75,15 @@ class Runtime:
     """A pod's pause container: it runs no code of the user's, and takes no compartment."""
     _protected: dict[str, str] = field(default_factory=dict)
     """The annotations io.teemate.* of the running container; without MATE it holds no lease (a pause container)."""
+    _state: RuncState | None = None
+    """What counts of runc's state.json: all of it stays as `create` has written it."""
 
     @classmethod
-    def from_options(cls, *, namespace: str, bundle: Path, options: Any, reaper: Reaper) -> "Runtime":
-        """`options` is containerd.runc.v1.Options."""
+    def from_options(
+        cls, *, namespace: str, bundle: Path, options: Any, document: strict_json.Object, reaper: Reaper
+    ) -> "Runtime":
+        """`options` is containerd.runc.v1.Options, `document` config.json."""
         try:
-            document = config(bundle)
             context = context_of(namespace=namespace, bundle=bundle, options=options, document=document)
             return cls(
                 context,
@@ -129,7 +132,12 @@ class Runtime:
         try:
             pid = pid_file.read(str(path))
             if prepared.lease:
-                prepared.lease.bind(pid)
+                prepared.lease.ask_to_bind(pid)
+            # While the daemon binds it.
+            prepared.bundle.restore()
+            self._state = self._read_state(container)
+            if prepared.lease:
+                prepared.lease.connection.receive_bind()
         except (Refused, Failure) as error:
             with contextlib.suppress(DelegateError):
                 await self.delete(container, force=True)
@@ -138,14 +146,14 @@ class Runtime:
 
     async def start(self, container: str, ended: "asyncio.Future[Exit]") -> None:
         """Let the created init run; `ended` is its end, which may come first. Raises DelegateError."""
-        state = RuncState.read(self._state_directory(container))
+        state = self._state or self._read_state(container)
         if state and state.start_is_plain:
             await state.start(ended)
         else:
             await self.delegate.run(["start", container])
 
-    def _state_directory(self, container: str) -> Path:
-        return Path(self.context.root or "/") / container
+    def _read_state(self, container: str) -> RuncState | None:
+        return RuncState.read(Path(self.context.root or "/") / container)
 
     async def exec(
         self, container: str, *, exec_id: str, spec: bytes, console_socket: Path | None, stdio: Stdio | None
@@ -199,7 +207,7 @@ class Runtime:
 
     async def _remove(self, container: str, *, force: bool) -> None:
         if not force and not self.shares_processes and not self.context.options.flag("systemd-cgroup"):
-            state = RuncState.read(self._state_directory(container))
+            state = self._state or self._read_state(container)
             if state and state.delete_is_plain and state.forget():
                 return
         await self.delegate.run(["delete", *(["--force"] if force else []), container])

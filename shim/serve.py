@@ -20,22 +20,26 @@ from shim.reaper import Reaper
 from shim.rest import Rest
 from shim.service import TaskService
 from shim.ttrpc.server import Server
+from teemate_runtime.oci import strict_json
 
 PR_SET_NAME = 15
 EVENTS_DRAIN_TIMEOUT = 5.0
 
 
-def prepare(invocation: Invocation) -> tuple[Address, socket.socket | None]:
-    """The `start` action's first half: the group's address, and its listener unless a shim serves there already."""
+def prepare(invocation: Invocation) -> tuple[Address, socket.socket | None, strict_json.Object]:
+    """The `start` action's first half: the group's address, its listener unless a shim serves there already, and what
+    config.json says. Raises Failure, OSError.
+    """
+    document = bundle.config(invocation.bundle)
     address = Address.of(
         grpc_address=invocation.grpc_address,
         namespace=invocation.namespace,
-        group=group_of(bundle.annotations(invocation.bundle), invocation.id),
+        group=group_of(bundle.annotations_in(document), invocation.id),
     )
     listener = listen(address)
     # containerd 1.6 and 1.7 find the shim again by this file; 2.x reads it when it migrates.
     (invocation.bundle / "address").write_text(address.uri)
-    return address, listener
+    return address, listener, document
 
 
 def detach(invocation: Invocation) -> None:
@@ -71,10 +75,19 @@ def _prefer_for_oom() -> None:
         own.write_text(str(min(int(own.read_text()) + 1, 1000)))
 
 
-def serve(invocation: Invocation, address: Address, listener: socket.socket, *, at_rest: Callable[[], None]) -> None:
+def serve(
+    invocation: Invocation,
+    address: Address,
+    listener: socket.socket,
+    documents: dict[Path, strict_json.Object],
+    *,
+    at_rest: Callable[[], None],
+    loop: asyncio.AbstractEventLoop | None = None,
+) -> None:
     """Serve until containerd says Shutdown and no container is left. Removes the socket.
 
-    `at_rest` is called whenever there has been nothing to do for a while.
+    `documents` holds what is known already of a bundle's config.json. `at_rest` is called whenever there has been
+    nothing to do for a while. `loop` is for a process that has one already.
     """
     logging.basicConfig(
         stream=sys.stderr,
@@ -86,11 +99,16 @@ def serve(invocation: Invocation, address: Address, listener: socket.socket, *, 
     reaper.become_subreaper()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    asyncio.run(_serve(invocation, address, listener, at_rest))
+    with asyncio.Runner(loop_factory=(lambda: loop) if loop else None) as runner:
+        runner.run(_serve(invocation, address, listener, documents, at_rest))
 
 
 async def _serve(
-    invocation: Invocation, address: Address, listener: socket.socket, at_rest: Callable[[], None]
+    invocation: Invocation,
+    address: Address,
+    listener: socket.socket,
+    documents: dict[Path, strict_json.Object],
+    at_rest: Callable[[], None],
 ) -> None:
     stop = asyncio.Event()
     rest = Rest(at_rest)
@@ -100,7 +118,13 @@ async def _serve(
     children = Reaper(stirred=rest.stir)
     children.start()
     publisher = Publisher(address=invocation.ttrpc_address, namespace=invocation.namespace)
-    service = TaskService(namespace=invocation.namespace, reaper=children, publisher=publisher, on_shutdown=stop.set)
+    service = TaskService(
+        namespace=invocation.namespace,
+        reaper=children,
+        publisher=publisher,
+        documents=documents,
+        on_shutdown=stop.set,
+    )
     server = Server(service.services(), stirred=rest.stir)
     try:
         await server.start(listener)

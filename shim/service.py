@@ -12,6 +12,7 @@ from google.protobuf.empty_pb2 import Empty
 from protos.containerd import runc_options_pb2, task_v2_pb2
 from protos.containerd import task_events_pb2 as events_pb2
 from shim import events
+from shim.bundle import config
 from shim.container import Container, timestamp
 from shim.delegate import DelegateError
 from shim.events import Publisher
@@ -24,6 +25,8 @@ from shim.runtime import Runtime
 from shim.stdio import StdioError
 from shim.ttrpc.server import Method, Services
 from shim.ttrpc.status import Code, StatusError
+from teemate_runtime.oci import strict_json
+from teemate_runtime.oci.failure import Failure
 
 SERVICE_NAMES = ("containerd.task.v2.Task", "containerd.task.v3.Task")
 OPTIONS_TYPE = "containerd.runc.v1.Options"
@@ -33,11 +36,19 @@ class TaskService:
     """Answers the task RPCs. `on_shutdown` is called when the last container has gone and containerd says so."""
 
     def __init__(
-        self, *, namespace: str, reaper: Reaper, publisher: Publisher, on_shutdown: Callable[[], None]
+        self,
+        *,
+        namespace: str,
+        reaper: Reaper,
+        publisher: Publisher,
+        documents: dict[Path, strict_json.Object],
+        on_shutdown: Callable[[], None],
     ) -> None:
+        """`documents` holds what is known already of a bundle's config.json; each is taken once."""
         self._namespace = namespace
         self._reaper = reaper
         self._publisher = publisher
+        self._documents = documents
         self._on_shutdown = on_shutdown
         self._containers: dict[str, Container] = {}
         self._creating: set[str] = set()
@@ -93,7 +104,7 @@ class TaskService:
         self._creating.add(request.id)
         try:
             return await self._create(request, options, bundle)
-        except (DelegateError, StdioError, OSError) as error:
+        except (DelegateError, StdioError, Failure, OSError) as error:
             unmount_rootfs(bundle / "rootfs")
             raise StatusError(Code.UNKNOWN, f"OCI runtime create failed: {error}") from error
         finally:
@@ -103,11 +114,16 @@ class TaskService:
         write_options(bundle, options)
         if request.rootfs:
             mount_rootfs(list(request.rootfs), bundle / "rootfs")
+        document = self._documents.pop(bundle, None)
         container = Container(
             id=request.id,
             bundle=bundle,
             runtime=Runtime.from_options(
-                namespace=self._namespace, bundle=bundle, options=options, reaper=self._reaper
+                namespace=self._namespace,
+                bundle=bundle,
+                options=options,
+                document=config(bundle) if document is None else document,
+                reaper=self._reaper,
             ),
             reaper=self._reaper,
             publisher=self._publisher,

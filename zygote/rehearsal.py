@@ -56,7 +56,9 @@ async def _rehearse(directory: Path, times: int) -> None:
     reaper.start()
     listener = _listener(directory / "shim.sock")
     publisher = Publisher(address=str(directory / "shim.sock"), namespace="rehearsal")
-    service = TaskService(namespace="rehearsal", reaper=reaper, publisher=publisher, on_shutdown=lambda: None)
+    service = TaskService(
+        namespace="rehearsal", reaper=reaper, publisher=publisher, documents={}, on_shutdown=lambda: None
+    )
     forward = Method(ttrpc_events_pb2.ForwardRequest, _take_event)
     server = Server({**service.services(), events.SERVICE: {"Forward": forward}})
     await server.start(listener)

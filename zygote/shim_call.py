@@ -1,5 +1,6 @@
 """A call of `containerd-shim-teemate-v2`: the child that answers `start` is already the shim."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -25,6 +26,7 @@ class ShimCall:
     def __init__(self) -> None:
         self._memory: MemoryTemplate | None = None
         self._pages: list[working_set.Range] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def prepare(self, serve_next: ServeNext) -> None:
         """Before the first call, in the zygote."""
@@ -38,6 +40,7 @@ class ShimCall:
     def get_ready(self) -> None:
         """In a child that has to wait for its call."""
         working_set.copy(self._pages)
+        self._loop = asyncio.new_event_loop()
         if self._memory is not None:
             self._memory.wait()
 
@@ -60,9 +63,9 @@ class ShimCall:
         if outcome.service is None:
             return
         if self._memory is None:
-            outcome.service.serve()
+            outcome.service.serve(loop=self._loop)
             return
         if self._memory.in_model:
             self._memory.be_model()
             set_name(b"teemate-model")
-        outcome.service.serve(at_rest=self._memory.settle)
+        outcome.service.serve(at_rest=self._memory.settle, loop=self._loop)

@@ -114,8 +114,10 @@ class Connection:
             raise Failure(f"{self._path} answered with something that is not a lease", remedy=VERSIONS)
         return GRANTED.unpack(answer)[0], descriptors
 
-    def bind(self, lease_id: int, process_id: int) -> None:
+    def ask_to_bind(self, lease_id: int, process_id: int) -> None:
         self._send(BIND, _BIND.pack(lease_id, process_id, 0))
+
+    def receive_bind(self) -> None:
         self._receive(BIND)
 
     def ask_to_release(self, container: str) -> None:

@@ -53,7 +53,12 @@ class Lease:
 
     def bind(self, process_id: int) -> None:
         """From now on the lease lives and dies with that process. Raises Refused, ESRCH if it is gone already."""
-        self.connection.bind(self.lease_id, process_id)
+        self.ask_to_bind(process_id)
+        self.connection.receive_bind()
+
+    def ask_to_bind(self, process_id: int) -> None:
+        """The first half of bind(); the second is connection.receive_bind()."""
+        self.connection.ask_to_bind(self.lease_id, process_id)
 
     def close(self) -> None:
         """Let go of it: if it is not bound it returns to its pool."""

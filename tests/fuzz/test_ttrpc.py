@@ -94,7 +94,11 @@ async def scenario(directory: Path) -> None:
     publisher = Publisher(address=str(directory / "nowhere"), namespace="fuzz")
     stopped = []
     service = TaskService(
-        namespace="fuzz", reaper=Reaper(), publisher=publisher, on_shutdown=lambda: stopped.append(True)
+        namespace="fuzz",
+        reaper=Reaper(),
+        publisher=publisher,
+        documents={},
+        on_shutdown=lambda: stopped.append(True),
     )
     server = Server(service.services())
     await server.start(listener)

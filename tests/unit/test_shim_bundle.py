@@ -63,10 +63,10 @@ def test_where_crun_works(tmp_path: Path, version: str, unified: str | None, wor
 def test_what_is_not_a_config(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(Failure, match=r"config\.json"):
-        bundle.annotations(tmp_path)
+        bundle.annotations_in(bundle.config(tmp_path))
 
 
 def test_annotations(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"annotations": {"a": "b"}}))
-    assert bundle.annotations(tmp_path) == {"a": "b"}
+    assert bundle.annotations_in(bundle.config(tmp_path)) == {"a": "b"}
     assert bundle.annotations_in({}) == {}
