@@ -21,6 +21,11 @@
 #define CODE_SPREAD 0x4000000
 #define STACK_OFFSET_SPREAD 0x1000
 #define STACK_ALIGNMENT 16
+/* What the start of a small program touches besides its code */
+#define PREPARED_STACK_SIZE 0x8000
+#define PREPARED_HEAP_SIZE 0x10000
+#define PREPARED_MAPPINGS_SIZE 0x10000
+#define PREPARED_TABLE_SIZE 0x2000
 _Static_assert(APP_OFFSET + CODE_SPREAD < APP_CODE_END / 2, "code");
 _Static_assert(APP_CODE_END + BRK_SPREAD + STACK_SIZE_MAX + STACK_SPREAD + MAP_SPREAD < APP_END / 2, "mappings");
 
@@ -36,20 +41,59 @@ static uint64_t stack_size(uint64_t stack_limit, uint64_t memory_limit)
     return PAGE_ALIGN_DOWN(size);
 }
 
-long address_layout_choose(const struct compartment *compartment, uint64_t stack_limit, uint64_t memory_limit,
-                           struct address_layout *layout)
+long address_layout_draw(struct compartment *compartment)
 {
+    struct address_draw *draw = &compartment->draw;
     struct {
-        uint32_t stack, stack_offset, map, brk, code;
+        uint32_t stack, map, brk, code;
     } random;
+    if (draw->is_drawn)
+        return 0;
     if (random_bytes(&random, sizeof random)) /* never from the host, who may be the one that guesses */
         return -ENODEV;
+    draw->stack_end = APP_END - STACK_MARGIN - PAGE_ALIGN_DOWN(random.stack % STACK_SPREAD);
+    /* below the largest stack: how large it may be is not known before the start */
+    draw->mappings_end = draw->stack_end - STACK_SIZE_MAX - STACK_GUARD_SIZE - PAGE_ALIGN_DOWN(random.map % MAP_SPREAD);
+    draw->heap = APP_CODE_END + PAGE_ALIGN_DOWN(random.brk % BRK_SPREAD);
+    draw->code = APP_OFFSET + PAGE_ALIGN_DOWN(random.code % CODE_SPREAD);
+    draw->is_drawn = 1;
+    return 0;
+}
+
+/* The dirty map's bits for a range, one a page */
+static struct prepared_range dirty_bits(const struct prepared_range *range)
+{
+    uint64_t first = range->offset / PAGE_SIZE / 8, last = (range->offset + range->size - 1) / PAGE_SIZE / 8;
+    uint64_t start = PAGE_ALIGN_DOWN(DIRTY_MAP_OFFSET + first);
+    return (struct prepared_range){start, PAGE_ALIGN_DOWN(DIRTY_MAP_OFFSET + last) + PAGE_SIZE - start};
+}
+
+void address_layout_prepared(const struct compartment *compartment, struct prepared_range ranges[PREPARED_RANGES])
+{
+    const struct address_draw *draw = &compartment->draw;
+    ranges[0] = (struct prepared_range){draw->code, draw->prepared};
+    ranges[1] = (struct prepared_range){draw->heap, PREPARED_HEAP_SIZE};
+    ranges[2] = (struct prepared_range){draw->mappings_end - PREPARED_MAPPINGS_SIZE, PREPARED_MAPPINGS_SIZE};
+    ranges[3] = (struct prepared_range){draw->stack_end - PREPARED_STACK_SIZE, PREPARED_STACK_SIZE};
+    for (int i = 0; i < PREPARED_PROGRAM_RANGES; i++)
+        ranges[PREPARED_PROGRAM_RANGES + i] = dirty_bits(&ranges[i]);
+    ranges[8] = (struct prepared_range){VMAS_OFFSET, PREPARED_TABLE_SIZE};
+    ranges[9] = (struct prepared_range){TRAMPOLINES_OFFSET, PREPARED_TABLE_SIZE};
+}
+
+long address_layout_choose(struct compartment *compartment, uint64_t stack_limit, uint64_t memory_limit,
+                           struct address_layout *layout)
+{
+    const struct address_draw *draw = &compartment->draw;
     uint64_t base = compartment->base;
-    layout->stack_high = base + APP_END - STACK_MARGIN - PAGE_ALIGN_DOWN(random.stack % STACK_SPREAD);
+    uint32_t offset;
+    if (address_layout_draw(compartment) || random_bytes(&offset, sizeof offset))
+        return -ENODEV;
+    layout->stack_high = base + draw->stack_end;
     layout->stack_low = layout->stack_high - stack_size(stack_limit, memory_limit);
-    layout->stack_offset = random.stack_offset % STACK_OFFSET_SPREAD & ~(uint64_t)(STACK_ALIGNMENT - 1);
-    layout->map_high = layout->stack_low - STACK_GUARD_SIZE - PAGE_ALIGN_DOWN(random.map % MAP_SPREAD);
-    layout->brk_start = base + APP_CODE_END + PAGE_ALIGN_DOWN(random.brk % BRK_SPREAD);
-    layout->map_low = base + APP_OFFSET + PAGE_ALIGN_DOWN(random.code % CODE_SPREAD);
+    layout->stack_offset = offset % STACK_OFFSET_SPREAD & ~(uint64_t)(STACK_ALIGNMENT - 1);
+    layout->map_high = base + draw->mappings_end;
+    layout->brk_start = base + draw->heap;
+    layout->map_low = base + draw->code;
     return 0;
 }

@@ -7,7 +7,17 @@
 #define TEEMATE_ADDRESS_LAYOUT_H
 #include <stdint.h>
 
+#include "include/ocall.h"
+
 struct compartment;
+
+/* What is drawn for the next program, as offsets from the compartment's base, of whole pages */
+struct address_draw {
+    uint64_t code, heap, mappings_end, stack_end;
+    uint64_t prepared; /* bytes of code that the host may have backed, 0: nothing at all */
+    uint32_t is_drawn;
+};
+
 struct address_layout {
     uint64_t stack_low, stack_high; /* of whole pages */
     uint64_t stack_offset; /* the program starts with so much less of the stack's end, a multiple of 16 */
@@ -16,7 +26,13 @@ struct address_layout {
     uint64_t brk_start;
 };
 
-/* `stack_limit`: RLIMIT_STACK. 0, or -ENODEV when the CPU's random number generator fails. */
-long address_layout_choose(const struct compartment *compartment, uint64_t stack_limit, uint64_t memory_limit,
+/* Draw what has not been drawn yet. 0, or -ENODEV when the CPU's random number generator fails. */
+long address_layout_draw(struct compartment *compartment);
+
+/* The parts of a prepared compartment that the host may have backed. */
+void address_layout_prepared(const struct compartment *compartment, struct prepared_range ranges[PREPARED_RANGES]);
+
+/* `stack_limit`: RLIMIT_STACK. 0 or -ENODEV. */
+long address_layout_choose(struct compartment *compartment, uint64_t stack_limit, uint64_t memory_limit,
                            struct address_layout *layout);
 #endif

@@ -12,6 +12,7 @@
 #define TEEMATE_COMPARTMENT_H
 #include <stdint.h>
 
+#include "address_layout.h"
 #include "clock.h"
 #include "include/layout.h"
 #include "memory.h"
@@ -81,6 +82,7 @@ struct compartment {
     uint8_t logged_syscalls[512 / 8]; /* unknown calls already named in the log */
 
     char program_path[PATH_SIZE]; /* /proc/self/exe */
+    struct address_draw draw;
     uint64_t start_stack_low, start_stack_high;
     uint64_t start_arguments; /* where the program found argc, argv, envp and auxv when it started */
 };

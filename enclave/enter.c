@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ECALLs at CSSA = 0 that start something; ECALL_OCALL_RETURN is dealt with in ocall.S. */
 #include "enter.h"
+#include "address_layout.h"
 #include "host.h"
 #include "thread.h"
 
@@ -23,13 +24,33 @@ static void locate(struct thread *self)
     thread_use_cpu(self); /* of a compartment that has not started: as if the CPU had the least */
 }
 
+/* The compartment stays fresh, and its first thread outside. */
+static _Noreturn void prepare(struct thread *self, uint64_t code_size)
+{
+    struct compartment *compartment = self->compartment;
+    struct prepared_range ranges[PREPARED_RANGES];
+    volatile struct exchange *exchange = self->exchange;
+    if (!code_size || code_size % PAGE_SIZE || code_size > APP_CODE_END - APP_OFFSET ||
+        address_layout_draw(compartment))
+        refuse(self);
+    uint64_t code_max = APP_CODE_END - compartment->draw.code;
+    compartment->draw.prepared = code_size < code_max ? code_size : code_max;
+    address_layout_prepared(compartment, ranges);
+    for (int i = 0; i < PREPARED_RANGES; i++) {
+        exchange->u.prepared.ranges[i].offset = ranges[i].offset;
+        exchange->u.prepared.ranges[i].size = ranges[i].size;
+    }
+    exchange->op = OCALL_PREPARED;
+    enclave_leave();
+}
+
 /* Become the one thread that may move the compartment from this state. */
 static int change_state(struct compartment *compartment, uint32_t from, uint32_t to)
 {
     return __atomic_compare_exchange_n(&compartment->state, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-void enclave_begin(enum ecall ecall, struct thread *self)
+void enclave_begin(enum ecall ecall, struct thread *self, uint64_t argument)
 {
     locate(self);
     struct compartment *compartment = self->compartment;
@@ -50,6 +71,10 @@ void enclave_begin(enum ecall ecall, struct thread *self)
             refuse(self);
         }
         thread_start(self);
+    case ECALL_PREPARE:
+        if (self->slot != 0 || compartment->state != COMPARTMENT_FRESH)
+            refuse(self);
+        prepare(self, argument);
     case ECALL_SCRUB:
         if (self->slot != 0 || !scrub_begin(self))
             refuse(self);

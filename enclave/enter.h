@@ -5,7 +5,7 @@
 #include "thread.h"
 
 /* entry.S: an ECALL at CSSA = 0 with a new stack */
-void enclave_begin(enum ecall ecall, struct thread *self);
+void enclave_begin(enum ecall ecall, struct thread *self, uint64_t argument);
 /* entry.S: an ECALL at CSSA = 1, on the exception stack */
 void exception_begin(enum ecall ecall, volatile struct exchange *exchange, struct thread *self);
 

@@ -33,15 +33,18 @@ enclave_entry:
     cmp $ENTRY_OCALL_RETURN, %edi
     je ocall_return
 
-/* START, START_THREAD, SCRUB: nothing on the LibOS stack is needed any more, or the ECALL is refused. */
+/* START, START_THREAD, SCRUB, PREPARE: nothing on the LibOS stack is needed any more, or the ECALL is refused. */
 entry_begin:
     CHECK_HOST_POINTERS %r8, %r9, entry_unusable
     cmp $ENTRY_START_THREAD, %edi
     je 1f
     cmp $ENTRY_SCRUB, %edi
     je 2f /* the thread is outside (its TCS was free), so whatever its state: it ends here */
+    cmp $ENTRY_PREPARE, %edi
+    je 3f
     cmp $ENTRY_START, %edi
     jne entry_refused
+3:
     cmpl $THREAD_STATE_FREE, %gs:THREAD_STATE
     jne entry_refused
     jmp 2f
@@ -66,6 +69,7 @@ entry_begin:
     lea cpuid_enter(%rip), %rax
     mov %rax, THREAD_CPUID_ENTRY(%r8)
     CLEAR_FLAGS
+    mov %rdx, %r9
     xor %ecx, %ecx
     xgetbv
     and $XFRM_SUPPORTED, %eax
@@ -73,8 +77,9 @@ entry_begin:
     xor %edx, %edx
     xrstor64 clean_extended_state(%rip)
     mov %r8, %rsi
+    mov %r9, %rdx
     xor %ebp, %ebp
-    call enclave_begin /* (ecall, thread) */
+    call enclave_begin /* (ecall, thread, argument) */
     ud2
 
 /* The host broke the protocol. RSP and RBP are still its own; the TCS stays as it was. */

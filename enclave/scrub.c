@@ -82,6 +82,17 @@ static long erase_tables(uint64_t base)
     return 0;
 }
 
+/* What the host backed and the tenant did not touch: the next program will be elsewhere. */
+static void give_back_prepared(const struct compartment *compartment)
+{
+    struct prepared_range ranges[PREPARED_RANGES];
+    if (!compartment->draw.prepared)
+        return;
+    address_layout_prepared(compartment, ranges);
+    for (int i = 0; i < PREPARED_PROGRAM_RANGES; i++) /* the tables are given back anyway */
+        host_trim(ranges[i].offset, ranges[i].size); /* they are zero in any case */
+}
+
 void scrub_compartment(struct thread *self)
 {
     struct compartment *compartment = self->compartment;
@@ -91,6 +102,7 @@ void scrub_compartment(struct thread *self)
 
     locks_break(compartment); /* the tenant may have been killed while it held any of them */
     uint64_t pages = memory_reset(compartment);
+    give_back_prepared(compartment);
     if (erase_tables(base)) {
         exchange->op = OCALL_REFUSED;
         enclave_leave();

@@ -50,6 +50,7 @@
 #define ENTRY_START_THREAD 2
 #define ENTRY_OCALL_RETURN 3
 #define ENTRY_SCRUB 4
+#define ENTRY_PREPARE 5
 #define ENTRY_REFUSED 20
 
 /* x87, SSE, AVX, AVX-512: what the LibOS saves. Nothing else may be in use in the enclave. */
@@ -161,7 +162,8 @@ _Static_assert(sizeof(struct registers) == REGISTERS_SIZE, "registers");
 _Static_assert(offsetof(struct exchange, signal_pending) == EXCHANGE_SIGNAL_PENDING, "exchange.signal_pending");
 _Static_assert(sizeof(struct exchange) <= EXCHANGE_SIZE_MAX, "exchange");
 _Static_assert(ENTRY_START == ECALL_START && ENTRY_START_THREAD == ECALL_START_THREAD &&
-                   ENTRY_OCALL_RETURN == ECALL_OCALL_RETURN && ENTRY_SCRUB == ECALL_SCRUB,
+                   ENTRY_OCALL_RETURN == ECALL_OCALL_RETURN && ENTRY_SCRUB == ECALL_SCRUB &&
+                   ENTRY_PREPARE == ECALL_PREPARE,
                "enum ecall");
 _Static_assert(ENTRY_REFUSED == OCALL_REFUSED, "enum ocall");
 _Static_assert(offsetof(struct exchange, op) == 0, "exchange.op");

@@ -9,7 +9,6 @@ from enclave_host.events import Event
 from enclave_host.layout import ENCLAVE_BASE
 from enclave_host.lease import Lease
 from enclave_host.pool import Pool
-from enclave_host.preparation import ranges_to_prepare, size_of
 from enclave_host.usage import threads_in_use
 from protos import host_pb2
 
@@ -92,7 +91,7 @@ def pool_message(pool: Pool, *, configured: bool, builder: EnclaveBuilder) -> ho
         waiting=pool.waiting,
         memory=sum(enclave.memory() for enclave in pool.enclaves.values()),
         prepared=pool.prepared,
-        prepared_memory=pool.prepared * size_of(ranges_to_prepare(pool.config.prepared_memory)),
+        prepared_memory=pool.prepared_memory,
     )
 
 

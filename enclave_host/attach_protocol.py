@@ -28,7 +28,8 @@ _REQUEST = struct.Struct(f"<IIQII{POOL_NAME_SIZE}s{CONTAINER_NAME_SIZE}s{PROCESS
 _GRANTED = struct.Struct("<QQ")
 _BIND = struct.Struct("<QII")
 _USAGE = struct.Struct("<QQQQIIII")
-_SCRUBBED = struct.Struct("<Q")
+_DONE = struct.Struct("<Q")
+_PREPARE = struct.Struct("<Q")
 
 HEAD_SIZE = _HEAD.size
 
@@ -44,6 +45,8 @@ class AttachType(IntEnum):
     USAGE = 6
     SCRUB = 16
     SCRUBBED = 17
+    PREPARE = 18
+    PREPARED = 19
 
 
 class RequestFlag(IntFlag):
@@ -240,15 +243,20 @@ def unpack_container(body: bytes) -> str:
     return container
 
 
-def unpack_scrubbed(body: bytes) -> int:
-    """Parse the body of an ATTACH_SCRUBBED: how many pages were erased."""
-    expect_size("the body of ATTACH_SCRUBBED", body, _SCRUBBED.size)
-    pages: int = _SCRUBBED.unpack(body)[0]
-    return pages
+def unpack_done(body: bytes) -> int:
+    """Parse the body of an ATTACH_SCRUBBED (pages erased) or ATTACH_PREPARED (bytes backed)."""
+    expect_size("the body of the janitor's answer", body, _DONE.size)
+    number: int = _DONE.unpack(body)[0]
+    return number
 
 
-def pack_scrubbed(pages: int) -> bytes:
-    return _SCRUBBED.pack(pages)
+def pack_done(number: int) -> bytes:
+    return _DONE.pack(number)
+
+
+def pack_prepare(memory: int) -> bytes:
+    """`memory`: bytes to back for the program's code."""
+    return _PREPARE.pack(memory)
 
 
 def close_all(descriptors: list[int] | tuple[int, ...]) -> None:

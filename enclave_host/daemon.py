@@ -24,6 +24,7 @@ from enclave_host.lease_manager import LeaseManager
 from enclave_host.lending import Lender
 from enclave_host.pool import Pool
 from enclave_host.pool_registry import PoolRegistry
+from enclave_host.preparer import preparing
 from enclave_host.providers.choice import choose_provider
 from enclave_host.recovery import Recovery
 from enclave_host.restart import adopt_leases
@@ -60,6 +61,7 @@ class Daemon:
         self.pools = PoolRegistry(journal=self.journal, events=self.events, make_pool=self._make_pool)
         self._workers = ThreadPoolExecutor(BUILD_WORKERS, thread_name_prefix="build")
         lender = Lender(self.provider, cpuid_table=host_cpuid_table(config.mate))
+        self._prepare = preparing(janitor=self.janitor, lender=lender)
         recovery = Recovery(janitor=self.janitor, lender=lender, events=self.events)
         self.leases = LeaseManager(
             pools=self.pools, lender=lender, recovery=recovery, journal=self.journal, events=self.events
@@ -116,6 +118,7 @@ class Daemon:
             events=self.events,
             next_enclave_id=self.journal.next_id,
             holders=self.leases.holders,
+            prepare=self._prepare,
         )
 
 

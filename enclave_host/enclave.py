@@ -24,7 +24,11 @@ class Compartment:
     state: CompartmentState = CompartmentState.FREE
     lease_id: int = 0
     served: int = 0
-    prepared: bool = False  # since its last lease
+    prepared_memory: int = 0  # bytes that are there for its next program
+
+    @property
+    def prepared(self) -> bool:
+        return self.prepared_memory > 0
 
     def memory(self) -> int:
         """Bytes of EPC now."""

@@ -1,7 +1,8 @@
-"""The janitor: a child process, `mate janitor`, that enters ended compartments so that the LibOS erases them.
+"""The janitor: a child process, `mate janitor`, that enters compartments without a program: ended ones, which the LibOS
+erases, and free ones, which it prepares for a start.
 
 One compartment at a time. A janitor that crashes, answers nonsense or does not answer in time is killed and
-replaced; its compartment was not scrubbed.
+replaced; its compartment was not scrubbed, or not prepared.
 """
 
 import asyncio
@@ -22,14 +23,15 @@ from enclave_host.attach_protocol import (
     Message,
     close_all,
     error_of,
+    pack_prepare,
     receive_packet,
     send_packet,
-    unpack_scrubbed,
+    unpack_done,
 )
 from enclave_host.closing import close_aside
 from enclave_host.packed import ProtocolError
 
-SCRUB_SECONDS = 30.0
+ANSWER_SECONDS = 30.0
 _CHANNEL_FD = 3
 _NOBODY = 65534
 _PR_SET_PDEATHSIG = 1
@@ -37,18 +39,20 @@ _PR_SET_PDEATHSIG = 1
 _log = logging.getLogger(__name__)
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# Called with the number of erased pages, or with the reason why there are none.
-ScrubDone = Callable[[int | None, str], None]
+# Called with the number of pages erased, or of bytes backed; or with None and the reason why.
+JobDone = Callable[[int | None, str], None]
 
 
 @dataclass(eq=False)
 class _Job:
+    request: Message
+    answer: AttachType
     descriptors: tuple[int, ...]
-    done: ScrubDone
+    done: JobDone
 
 
 class Janitor:
-    """Queue of compartments to scrub. Used from the daemon's loop."""
+    """Queue of compartments to scrub and to prepare. Used from the daemon's loop."""
 
     def __init__(self, mate: Path) -> None:
         self._mate = mate
@@ -66,9 +70,15 @@ class Janitor:
         except OSError as error:
             _log.error("the janitor cannot be started: %s; see the setting `mate`", error)
 
-    def scrub(self, descriptors: tuple[int, ...], done: ScrubDone) -> None:
+    def scrub(self, descriptors: tuple[int, ...], done: JobDone) -> None:
         """Scrub the compartment of a grant (grant memfd, then the mappings'). Takes the descriptors over."""
-        self._queue.append(_Job(descriptors, done))
+        self._queue.append(_Job(Message(AttachType.SCRUB), AttachType.SCRUBBED, descriptors, done))
+        self._next()
+
+    def prepare(self, descriptors: tuple[int, ...], memory: int, done: JobDone) -> None:
+        """Back what the start of a program touches, with so many bytes for its code. As scrub."""
+        request = Message(AttachType.PREPARE, pack_prepare(memory))
+        self._queue.append(_Job(request, AttachType.PREPARED, descriptors, done))
         self._next()
 
     def close(self) -> None:
@@ -86,14 +96,14 @@ class Janitor:
         self._current = job
         try:
             end = self._start()
-            send_packet(end, Message(AttachType.SCRUB).pack(), job.descriptors)
+            send_packet(end, job.request.pack(), job.descriptors)
         except OSError as error:
             self._fail(f"the janitor cannot be asked: {error}; see the setting `mate`")
             return
         finally:
             close_all(job.descriptors)
         self._timer = asyncio.get_running_loop().call_later(
-            SCRUB_SECONDS, self._fail, f"the janitor did not answer within {SCRUB_SECONDS:.0f} s"
+            ANSWER_SECONDS, self._fail, f"the janitor did not answer within {ANSWER_SECONDS:.0f} s"
         )
 
     def _start(self) -> socket.socket:
@@ -124,18 +134,19 @@ class Janitor:
             if not packet:
                 raise ProtocolError(f"the janitor ended{self._exit_text()}")
             message = Message.unpack(packet)
-            if message.type is not AttachType.SCRUBBED or self._current is None:
+            job = self._current
+            if job is None or message.type is not job.answer:
                 raise ProtocolError(f"unexpected {message.type.name} from the janitor")
             if message.status:
-                self._finish(None, f"the janitor could not scrub: {error_of(message)}")
+                self._finish(None, f"the janitor could not {job.request.type.name.lower()}: {error_of(message)}")
                 return
-            pages = unpack_scrubbed(message.body)
+            number = unpack_done(message.body)
         except BlockingIOError:
             return
         except (OSError, ProtocolError) as error:
             self._fail(str(error))
             return
-        self._finish(pages, "")
+        self._finish(number, "")
 
     def _exit_text(self) -> str:
         if self._process is None:
@@ -154,13 +165,13 @@ class Janitor:
             return
         self._finish(None, reason)
 
-    def _finish(self, pages: int | None, reason: str) -> None:
+    def _finish(self, number: int | None, reason: str) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         job, self._current = self._current, None
         if job is not None:
-            job.done(pages, reason)
+            job.done(number, reason)
         self._next()
 
     def _stop(self) -> None:

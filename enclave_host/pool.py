@@ -17,7 +17,7 @@ from enclave_host.config import PoolConfig, format_size
 from enclave_host.enclave import Compartment, CompartmentState, Enclave
 from enclave_host.errors import BusyError, ExhaustedError, HostError
 from enclave_host.events import EventLog, EventType
-from enclave_host.preparer import Preparer
+from enclave_host.preparer import Prepare, Preparer
 
 IDLE_ENCLAVE_SECONDS = 30.0  # how long an unused enclave beyond `ready` is kept
 REBUILD_SECONDS = 5.0  # pause after a failed build
@@ -47,6 +47,7 @@ class Pool:
         events: EventLog,
         next_enclave_id: Callable[[], int],
         holders: Callable[[str], list[str]],
+        prepare: Prepare,
     ) -> None:
         self.config = config
         self.plan = EnclaveLayout.of_pool(config)
@@ -59,7 +60,7 @@ class Pool:
         self._events = events
         self._next_enclave_id = next_enclave_id
         self._holders = holders
-        self._preparer = Preparer(config, serving=self._serving, workers=workers)
+        self._preparer = Preparer(config, serving=self._serving, prepare=prepare)
         self._waiters: deque[Waiter] = deque()
         self._build_after = 0.0
         self._closed = False
@@ -77,6 +78,11 @@ class Pool:
     def prepared(self) -> int:
         """Idle compartments whose start finds its memory."""
         return sum(compartment.prepared for enclave in self._serving() for compartment in enclave.compartments)
+
+    @property
+    def prepared_memory(self) -> int:
+        """Bytes that they were prepared with."""
+        return sum(compartment.prepared_memory for enclave in self._serving() for compartment in enclave.compartments)
 
     def count(self, state: CompartmentState) -> int:
         return sum(enclave.count(state) for enclave in self.enclaves.values())
@@ -236,7 +242,7 @@ class Pool:
             waiter.timer.cancel()
         compartment.state = CompartmentState.LEASED
         compartment.served += 1
-        compartment.prepared = False
+        compartment.prepared_memory = 0
         waiter.on_placed(compartment)
 
     def _serve(self) -> None:

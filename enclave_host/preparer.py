@@ -1,32 +1,49 @@
-"""Keeps as many idle compartments of a pool prepared as its configuration says. Used from the daemon's loop."""
+"""Keeps as many idle compartments of a pool prepared as its configuration says. Used from the daemon's loop.
+
+A prepared compartment has the memory that the start of any program touches: who allocates and zeroes those pages is
+then the daemon's janitor, beforehand, and not the container that starts. Where they are the LibOS draws, when the
+janitor enters the compartment for it. It does no harm if the compartment is leased meanwhile.
+"""
 
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import Executor
 
 from enclave_host.config import PoolConfig
 from enclave_host.enclave import Compartment, CompartmentState, Enclave
-from enclave_host.preparation import ranges_to_prepare
+from enclave_host.janitor import Janitor, JobDone
+from enclave_host.lending import Lender
 
 PAUSE_SECONDS = 0.01  # the container that has just got a compartment goes first
 RETRY_SECONDS = 5.0  # after a failure, which is one of memory or descriptors
 
+# Prepares a free compartment; raises OSError when it cannot even be asked for.
+Prepare = Callable[[PoolConfig, Compartment, JobDone], None]
+
 _log = logging.getLogger(__name__)
 
 
-class Preparer:
-    """One compartment at a time, in a worker thread. `serving`: the enclaves that grant leases."""
+def preparing(*, janitor: Janitor, lender: Lender) -> Prepare:
+    """By the janitor, which is lent the compartment for it."""
 
-    def __init__(self, config: PoolConfig, *, serving: Callable[[], list[Enclave]], workers: Executor) -> None:
-        self._name = config.name
+    def prepare(pool: PoolConfig, compartment: Compartment, done: JobDone) -> None:
+        threads = compartment.enclave.plan.threads
+        descriptors = lender.lend(compartment, pool, lease_id=0, threads=threads, memory=pool.memory)
+        janitor.prepare(descriptors, pool.prepared_memory, done)
+
+    return prepare
+
+
+class Preparer:
+    """One compartment at a time. `serving`: the enclaves that grant leases."""
+
+    def __init__(self, config: PoolConfig, *, serving: Callable[[], list[Enclave]], prepare: Prepare) -> None:
+        self._config = config
         self._wanted = config.prepared
-        self._ranges = ranges_to_prepare(config.prepared_memory)
         self._serving = serving
-        self._workers = workers
+        self._prepare = prepare
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
-        self._overtaken: list[Compartment] = []  # by a lease: what of them is there now is not known
 
     def wake(self) -> None:
         """Look soon whether there is something to do."""
@@ -46,11 +63,6 @@ class Preparer:
         """Of the fullest enclave, which the pool takes compartments from."""
         enclaves = sorted(self._serving(), key=lambda enclave: enclave.count(CompartmentState.FREE))
         free = [c for enclave in enclaves for c in enclave.compartments if c.state is CompartmentState.FREE]
-        self._overtaken = [compartment for compartment in self._overtaken if compartment.enclave in enclaves]
-        for compartment in free:
-            if compartment in self._overtaken:
-                self._overtaken.remove(compartment)
-                return compartment
         if sum(compartment.prepared for compartment in free) >= self._wanted:
             return None
         return next((compartment for compartment in free if not compartment.prepared), None)
@@ -60,35 +72,31 @@ class Preparer:
         compartment = self._next()
         if compartment is None:
             return
-        try:
-            prepare = compartment.enclave.pages.preparation(compartment.index, self._ranges)
-        except OSError as error:
-            self._failed(error)
-            return
-        if prepare is None:
-            _log.info("pool %s: pages come on demand only here, so `prepared` has no effect", self._name)
+        if not compartment.enclave.pages.can_be_prepared:
+            _log.info("pool %s: pages come on demand only here, so `prepared` has no effect", self._config.name)
             self._wanted = 0
             return
-        self._busy = True
         served = compartment.served
-        job = asyncio.get_running_loop().run_in_executor(self._workers, prepare)
-        job.add_done_callback(lambda done: self._done(compartment, served, done))
+        self._busy = True
+        try:
+            self._prepare(self._config, compartment, lambda size, reason: self._done(compartment, served, size, reason))
+        except OSError as error:
+            self._busy = False
+            self._failed(str(error))
 
-    def _done(self, compartment: Compartment, served: int, job: "asyncio.Future[None]") -> None:
+    def _done(self, compartment: Compartment, served: int, size: int | None, reason: str) -> None:
         self._busy = False
-        if job.cancelled() or not self._wanted:
+        if not self._wanted:
             return
-        error = job.exception()
-        if error is not None:
-            self._failed(error)
+        if size is None:
+            self._failed(reason)
             return
         # A lease that was granted meanwhile has had what was ready by then.
-        compartment.prepared = compartment.state is CompartmentState.FREE and compartment.served == served
-        if compartment.served != served and compartment not in self._overtaken:
-            self._overtaken.append(compartment)  # once it is free: memory that is there is to be counted
+        if compartment.state is CompartmentState.FREE and compartment.served == served:
+            compartment.prepared_memory = size
         self._wake_in(0)
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, reason: str) -> None:
         _log.warning("pool %s: an idle compartment cannot be prepared: %s; see `prepared` and `prepared_memory`",
-                     self._name, error)  # fmt: skip
+                     self._config.name, reason)  # fmt: skip
         self._wake_in(RETRY_SECONDS)

@@ -203,6 +203,8 @@ uint32_t enclave_loop(struct host_thread *thread, uint32_t ecall, uint64_t argum
             left = resume(thread);
             continue;
         }
+        if (ecall == ECALL_PREPARE && thread->exchange->op == OCALL_REFUSED)
+            return OCALL_REFUSED;
         outcome = ocall_serve(thread);
         if (outcome == OCALL_FINISH)
             return thread->exchange->op;

@@ -60,7 +60,7 @@ struct lease_cpuid {
  * Lease channel (end of a socketpair that travels with the lease; the mate asks for its children): CHILD.
  * The channel is SOCK_DGRAM with SO_RCVTIMEO set, so that a restarted daemon can connect it anew: while there
  * is no daemon a send fails with ECONNREFUSED, and an answer that is lost ends in EAGAIN.
- * Janitor channel (daemon -> `mate janitor`, descriptor 3): SCRUB, answered by SCRUBBED.
+ * Janitor channel (daemon -> `mate janitor`, descriptor 3): SCRUB, answered by SCRUBBED; PREPARE, by PREPARED.
  */
 #define ATTACH_MAGIC 0x50414d54 /* "TMAP" */
 #define ATTACH_VERSION 1
@@ -79,7 +79,9 @@ enum attach_type {
     ATTACH_USAGE = 6, /* body: container id; reply: a struct attach_usage for each of its leases, init's first; as
                          many as fit */
     ATTACH_SCRUB = 16, /* no body; fds: grant memfd, then the mappings' */
-    ATTACH_SCRUBBED = 17 /* body: u64 pages erased */
+    ATTACH_SCRUBBED = 17, /* body: u64 pages erased */
+    ATTACH_PREPARE = 18, /* as SCRUB, for a compartment that is free; body: u64 bytes for the program's code */
+    ATTACH_PREPARED = 19 /* body: u64 bytes backed, 0: a program has started there meanwhile */
 };
 
 struct attach_head {

@@ -62,6 +62,7 @@ enum ocall_outcome ocall_serve(struct host_thread *thread)
         raise_default(exchange->u.raise_default.signal);
     case OCALL_EXIT_THREAD:
     case OCALL_SCRUBBED:
+    case OCALL_PREPARED:
         return OCALL_FINISH;
     default:
         die("the LibOS asked for OCALL %u, which this mate does not know: use a mate and an image of the same version",

@@ -19,4 +19,7 @@ void ocall_sigaction(struct host_thread *thread);
 void ocall_clone_thread(struct host_thread *thread);
 void ocall_execve(struct host_thread *thread);
 enum ocall_outcome ocall_vfork(struct host_thread *thread);
+
+/* Back pages of the compartment. 0 or -errno. */
+long memory_back(uint64_t offset, uint64_t size);
 #endif

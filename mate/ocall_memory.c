@@ -43,6 +43,13 @@ void ocall_protect(struct host_thread *thread)
         populate(address, protect->size, protect->prot & PROT_WRITE);
 }
 
+long memory_back(uint64_t offset, uint64_t size)
+{
+    if (!is_range(offset, size))
+        return -EINVAL;
+    return syscall3(__NR_madvise, mate.lease.grant.compartment_base + offset, size, MADV_POPULATE_WRITE);
+}
+
 void ocall_commit(struct host_thread *thread)
 {
     const struct ocall_commit *commit = &thread->exchange->u.commit;

@@ -6,6 +6,7 @@
 #include "enclave_loop.h"
 #include "log.h"
 #include "mate.h"
+#include "ocall.h"
 
 static void point_at_slot(struct host_thread *thread, uint32_t slot)
 {
@@ -38,6 +39,33 @@ long recover_compartment(struct host_thread *thread)
     if (enclave_loop(thread, ECALL_SCRUB, 0) != OCALL_SCRUBBED)
         return -EIO;
     return (long)thread->exchange->u.scrubbed.page_count;
+}
+
+long prepare_compartment(struct host_thread *thread, uint64_t code_size)
+{
+    const struct prepared_range *ranges = thread->exchange->u.prepared.ranges;
+    uint64_t size = 0;
+    uint32_t left;
+
+    point_at_slot(thread, 0);
+    left = enclave_loop(thread, ECALL_PREPARE, code_size);
+    if (left == OCALL_REFUSED)
+        return 0;
+    if (left != OCALL_PREPARED)
+        return -EIO;
+    for (unsigned i = 0; i < PREPARED_RANGES; i++) {
+        struct prepared_range range = ranges[i];
+        long result;
+
+        /* The compartment may be leased meanwhile, to somebody who changes what the LibOS says */
+        if (range.size > code_size + PREPARED_REST_MAX - size)
+            return -EINVAL;
+        result = memory_back(range.offset, range.size);
+        if (result)
+            return result;
+        size += range.size;
+    }
+    return (long)size;
 }
 
 void recover_after_exec(struct host_thread *thread)

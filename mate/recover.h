@@ -12,6 +12,12 @@
  */
 long recover_compartment(struct host_thread *thread);
 
+/*
+ * Let the LibOS draw where the next program of a free compartment will be, and back the memory there. Returns the bytes
+ * that are, 0 if a program has started meanwhile, or -errno.
+ */
+long prepare_compartment(struct host_thread *thread, uint64_t code_size);
+
 /* After execve: the old program's threads and memory are still there. */
 void recover_after_exec(struct host_thread *thread);
 #endif

@@ -21,6 +21,11 @@ enum ecall {
     ECALL_START_THREAD = 2, /* a slot that OCALL_CLONE_THREAD named: continue the cloned thread */
     ECALL_OCALL_RETURN = 3, /* continue after an OCALL; its struct holds the result */
     ECALL_SCRUB = 4, /* slot 0, by the daemon's janitor: erase the compartment, then OCALL_SCRUBBED */
+    /*
+     * Slot 0 of a fresh compartment, by the janitor: draw its program's places, then OCALL_PREPARED. The argument is
+     * how much memory the host has for its code.
+     */
+    ECALL_PREPARE = 5,
     /* CSSA = 1 (an AEX happened); each ends in OCALL_EXCEPTION_DONE, then the mate ERESUMEs */
     ECALL_EXCEPTION = 16, /* the AEX was an exception: SSA[0].EXITINFO tells which */
     ECALL_SIGNAL = 17, /* signals wait in exchange.signals */
@@ -50,6 +55,7 @@ enum ocall {
     OCALL_RESET_DONE,
     OCALL_REFUSED, /* the ECALL makes no sense in the state that this TCS is in; nothing was done */
     OCALL_FILL,
+    OCALL_PREPARED,
 };
 
 /*
@@ -180,6 +186,21 @@ struct ocall_scrubbed {
     uint64_t page_count; /* pages erased */
 };
 
+/*
+ * Where the next program of this compartment will have the memory that it touches first: the host sees that anyway when
+ * the program starts, and can back these pages before. A scrub gives them back, touched or not.
+ */
+#define PREPARED_REST_MAX 0x80000 /* beyond the code */
+#define PREPARED_PROGRAM_RANGES 4
+#define PREPARED_RANGES 10 /* the program's, then those of the LibOS's tables */
+struct prepared_range {
+    uint64_t offset;
+    uint64_t size;
+};
+struct ocall_prepared {
+    struct prepared_range ranges[PREPARED_RANGES];
+};
+
 /* One signal that the mate's handler took while the thread was outside, or by AEX. */
 struct exchange_signal {
     uint32_t signal;
@@ -221,6 +242,7 @@ struct exchange {
         struct ocall_vfork vfork;
         struct ocall_log log;
         struct ocall_scrubbed scrubbed;
+        struct ocall_prepared prepared;
     } u;
     /*
      * How an entry at CSSA = 1 ended (OCALL_EXCEPTION_DONE or OCALL_RESET_DONE). Apart from `op`, because

@@ -1,14 +1,13 @@
 """What the daemon asks of a source of EPC pages. A provider is one module that implements these protocols."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from enclave_host.blueprint import Blueprint, PageRange
 from enclave_host.lease_grant import LeaseFlag, LeaseMapping
-from enclave_host.preparation import MemoryRange
 from enclave_host.sigstruct import Identity
 
 
@@ -80,8 +79,7 @@ class ProviderEnclave(Protocol):
     def is_held(self, index: int) -> bool:
         """Does anybody outside the daemon still hold or map the compartment?"""
 
-    def preparation(self, index: int, ranges: tuple[MemoryRange, ...]) -> Callable[[], None] | None:
-        """A function for a worker thread that backs these ranges of the compartment; None: there is no way to."""
+    can_be_prepared: bool  # may pages be backed beforehand, and stay for the next lease?
 
     def image_memory(self) -> int:
         """Bytes of EPC that the image takes."""

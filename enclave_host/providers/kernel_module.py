@@ -22,7 +22,6 @@ from enclave_host.blueprint import Blueprint, PageRange
 from enclave_host.errors import HostError
 from enclave_host.image import ENCLU_SITE_SIZE, EnclaveImage
 from enclave_host.lease_grant import LeaseFlag, LeaseMapping
-from enclave_host.preparation import MemoryRange
 from enclave_host.providers.base import FileIdentity, Lent, file_identity
 from enclave_host.sgx import ATTRIBUTE_MODE64, MISCSELECT_EXINFO, PAGE_SIZE, Secinfo, host_xfrm
 from enclave_host.teemate_uapi import Range, RangeFlag, SetupFlag
@@ -162,6 +161,8 @@ class ModuleConstruction:
 class ModuleEnclave:
     """An initialised enclave in the module, and the leases that live."""
 
+    can_be_prepared = False  # only a lease can add pages to its compartment, and an idle one has none
+
     def __init__(
         self, fd: int, image_lease: int, segments: tuple[LeaseMapping, ...], tcs: dict[int, list[int]]
     ) -> None:
@@ -232,9 +233,6 @@ class ModuleEnclave:
 
     def is_held(self, index: int) -> bool:
         return self._living(index) is not None
-
-    def preparation(self, index: int, ranges: tuple[MemoryRange, ...]) -> None:
-        """Only a lease can add pages to its compartment, and an idle one has none."""
 
     def image_memory(self) -> int:
         """What no lease added: the image, and what the compartments were built with."""

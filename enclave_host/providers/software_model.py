@@ -10,14 +10,13 @@ import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from enclave_host import layout, sigstruct
 from enclave_host.blueprint import Blueprint, PageRange
 from enclave_host.image import ENCLU_SITE_SIZE, EnclaveImage
 from enclave_host.lease_grant import LeaseFlag, LeaseMapping
 from enclave_host.measure import sgxs_add, sgxs_create
-from enclave_host.preparation import MemoryRange, populating
 from enclave_host.providers.base import FileIdentity, Lent, file_identity
 from enclave_host.sgx import Secinfo
 
@@ -107,6 +106,8 @@ class ModelConstruction:
 class ModelEnclave:
     """The memfds of one enclave. The daemon's own descriptors are never lent, see the head of the file."""
 
+    can_be_prepared = True
+
     def __init__(self, image_fd: int, segments: tuple[LeaseMapping, ...], compartment_fds: dict[int, int]) -> None:
         self._image_fd = image_fd
         self._segments = segments
@@ -149,9 +150,6 @@ class ModelEnclave:
             raise
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         return False
-
-    def preparation(self, index: int, ranges: tuple[MemoryRange, ...]) -> Callable[[], None]:
-        return populating(self._compartment_fds[index], ranges)
 
     def image_memory(self) -> int:
         return _memory(self._image_fd)

@@ -69,6 +69,8 @@ def valid_packet(dice: random.Random) -> bytes:
         (AttachType.CHILD, b""),
         (AttachType.SCRUB, b""),
         (AttachType.SCRUBBED, bytes(8)),
+        (AttachType.PREPARE, bytes(8)),
+        (AttachType.PREPARED, bytes(8)),
     ]
     kind, body = dice.choice(bodies)
     return Message(kind, body).pack()

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from enclave_host.preparation import ranges_to_prepare, size_of
 from tests.harness.mounts import mounts_under
 from tests.harness.patience import PATIENCE
 from tests.harness.process import wait_until
 from tests.harness.stack import Stack
 from zygote.resident import FREE_MAX
 
-# A scrubbed compartment keeps what the enclave's build put there, the LibOS's own few pages, and what had been prepared
-# for it and was never touched (`prepared_memory`, 1 MiB unless a pool says otherwise): not dirty, so not erased.
-KEPT_BYTES_PER_COMPARTMENT = (64 << 10) + size_of(ranges_to_prepare(1 << 20))
+# A scrubbed compartment keeps what the enclave's build put there, and the LibOS's own few pages.
+KEPT_BYTES_PER_COMPARTMENT = 64 << 10
 
 
 @dataclass(frozen=True)

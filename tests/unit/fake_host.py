@@ -48,7 +48,15 @@ while True:
     packet, fds, _ = receive_packet(channel)
     if not packet:
         sys.exit(0)
-    assert Message.unpack(packet).type == AttachType.SCRUB
+    request = Message.unpack(packet)
+    if request.type == AttachType.PREPARE:
+        (size,) = struct.unpack("<Q", request.body)
+        with mmap.mmap(fds[2], size, offset=1 << 30) as memory:
+            memory.madvise(23)  # MADV_POPULATE_WRITE
+        close_all(fds)
+        send_packet(channel, Message(AttachType.PREPARED, pack_done(size)).pack())
+        continue
+    assert request.type == AttachType.SCRUB
     grant = LeaseGrant.unpack(os.pread(fds[0], 4096, 0))
     if grant.pool == "crash":
         os.kill(os.getpid(), 9)
@@ -59,7 +67,7 @@ while True:
         with mmap.mmap(fds[2], 0) as memory:
             memory.madvise(mmap.MADV_REMOVE)
         close_all(fds)
-        send_packet(channel, Message(AttachType.SCRUBBED, pack_scrubbed(erased)).pack())
+        send_packet(channel, Message(AttachType.SCRUBBED, pack_done(erased)).pack())
         continue
     close_all(fds)
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enclave_host import layout
-from enclave_host.attach_protocol import AttachType, Message, receive_packet, send_packet, unpack_scrubbed
+from enclave_host.attach_protocol import AttachType, Message, pack_prepare, receive_packet, send_packet, unpack_done
 from enclave_host.image import load_image
 from tests.harness import solo
 from tests.harness.patience import PATIENCE
@@ -126,6 +126,9 @@ class Compartment:
         return subprocess.CompletedProcess([str(part) for part in program], process.returncode, output, errors)
 
 
+SCRUB = Message(AttachType.SCRUB)
+
+
 class Janitor:
     """`mate janitor` and our end of its channel."""
 
@@ -133,16 +136,22 @@ class Janitor:
         self.process = process
         self._channel = channel
 
-    def ask(self, compartment: Compartment) -> Message:
+    def ask(self, compartment: Compartment, request: Message = SCRUB) -> Message:
         fds = (compartment.grant, compartment.image, compartment.memory)
-        send_packet(self._channel, Message(AttachType.SCRUB).pack(), fds)
+        send_packet(self._channel, request.pack(), fds)
         return Message.unpack(receive_packet(self._channel)[0])
+
+    def prepare(self, compartment: Compartment, memory: int) -> int:
+        answer = self.ask(compartment, Message(AttachType.PREPARE, pack_prepare(memory)))
+        assert answer.type is AttachType.PREPARED
+        assert answer.status == 0, answer.body
+        return unpack_done(answer.body)
 
     def scrub(self, compartment: Compartment) -> int:
         answer = self.ask(compartment)
         assert answer.type is AttachType.SCRUBBED
         assert answer.status == 0, answer.body
-        return unpack_scrubbed(answer.body)
+        return unpack_done(answer.body)
 
 
 @contextmanager

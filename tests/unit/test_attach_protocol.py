@@ -66,8 +66,8 @@ int main(void)
     struct attach_usage u;
     NUMBER(LEASE_MAGIC); NUMBER(LEASE_VERSION); NUMBER(LEASE_MAPPINGS_MAX); NUMBER(ATTACH_MAGIC);
     NUMBER(ATTACH_VERSION); NUMBER(ATTACH_MESSAGE_MAX);
-    printf("types %d %d %d %d %d %d %d %d\n", ATTACH_REQUEST, ATTACH_BIND, ATTACH_RELEASE, ATTACH_CHILD, ATTACH_PING,
-           ATTACH_USAGE, ATTACH_SCRUB, ATTACH_SCRUBBED);
+    printf("types %d %d %d %d %d %d %d %d %d %d\n", ATTACH_REQUEST, ATTACH_BIND, ATTACH_RELEASE, ATTACH_CHILD,
+           ATTACH_PING, ATTACH_USAGE, ATTACH_SCRUB, ATTACH_SCRUBBED, ATTACH_PREPARE, ATTACH_PREPARED);
     printf("flags %d %d %d %d %d\n", LEASE_SOFTWARE_MODEL, LEASE_TRACE_SYSCALLS, LEASE_NO_PATCH, LEASE_TSC_CLOCK,
            ATTACH_WAIT);
     if (fread(&g, sizeof g, 1, stdin) != 1 || fread(&r, sizeof r, 1, stdin) != 1 ||

@@ -25,6 +25,7 @@ CASES = (
     "order",
     "return-twice",
     "scrub",
+    "prepare",
     "scrub-refused",
     "scrub-impossible",
     "scrub-while-inside",

@@ -6,34 +6,37 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Event
 
 import pytest
 
 from enclave_host import pool as pool_module
 from enclave_host.blueprint import EnclaveLayout
 from enclave_host.builder import BuiltEnclave
-from enclave_host.config import parse_pool
+from enclave_host.config import PoolConfig, parse_pool
 from enclave_host.enclave import Compartment, CompartmentState
 from enclave_host.errors import HostError
 from enclave_host.events import EventLog
+from enclave_host.janitor import JobDone
 from enclave_host.pool import Pool, Waiter
 from enclave_host.sigstruct import Identity
 from tests.harness.patience import PATIENCE
+
+PREPARED_SIZE = 1 << 20
 
 
 @dataclass
 class CountedPages:
     builder: CountingBuilder
 
+    @property
+    def can_be_prepared(self) -> bool:
+        return self.builder.preparable
+
     def compartment_memory(self, index: int) -> int:
         return 0
 
     def image_memory(self) -> int:
         return 0
-
-    def preparation(self, index: int, ranges: object) -> Callable[[], None]:
-        return lambda: self.builder.prepared.append(index)
 
     def close(self) -> None:
         self.builder.closed += 1
@@ -45,9 +48,19 @@ class CountingBuilder:
     closed: int = 0
     failing: bool = False
     prepared: list[int] = field(default_factory=list)
+    preparable: bool = True
+    hold: bool = False
+    held: list[JobDone] = field(default_factory=list)  # whom to answer
 
     def prepare(self, plan: EnclaveLayout) -> None:
         pass
+
+    def prepare_compartment(self, config: PoolConfig, compartment: Compartment, done: JobDone) -> None:
+        self.prepared.append(compartment.index)
+        if self.hold:
+            self.held.append(done)
+        else:
+            asyncio.get_running_loop().call_soon(done, PREPARED_SIZE, "")
 
     def build(self, plan: EnclaveLayout) -> BuiltEnclave:
         if self.failing:
@@ -80,9 +93,11 @@ class Bench:
         return [(compartment.enclave.id, compartment.index) for compartment in self.placed]
 
 
-def run(test: Callable[[Bench], Awaitable[None]], **settings: object) -> None:
+def run(
+    test: Callable[[Bench], Awaitable[None]], *, hold: bool = False, preparable: bool = True, **settings: object
+) -> None:
     async def body() -> None:
-        builder = CountingBuilder()
+        builder = CountingBuilder(hold=hold, preparable=preparable)
         numbers = iter(range(1, 1000))
         with ThreadPoolExecutor(1) as workers:
             pool = Pool(
@@ -92,6 +107,7 @@ def run(test: Callable[[Bench], Awaitable[None]], **settings: object) -> None:
                 events=EventLog(),
                 next_enclave_id=lambda: next(numbers),
                 holders=lambda _: ["ns/a", "ns/b", "ns/c", "ns/d"],
+                prepare=builder.prepare_compartment,
             )
             pool.start()
             bench = Bench(pool, builder)
@@ -278,55 +294,22 @@ def test_prepares_no_more_than_there_is() -> None:
 
 def test_a_lease_granted_while_a_compartment_is_prepared_does_not_find_it_so() -> None:
     async def test(bench: Bench) -> None:
-        begun: list[Event] = []
-
-        def preparation(index: int, ranges: object) -> Callable[[], None]:
-            def prepare() -> None:
-                end = Event()
-                begun.append(end)
-                end.wait(PATIENCE)
-
-            return prepare
-
-        (enclave,) = bench.pool.enclaves.values()
-        enclave.pages.preparation = preparation  # type: ignore[method-assign]
-        await _until(lambda: len(begun) == 1)
+        held = bench.builder.held
+        await _until(lambda: len(held) == 1)
         bench.ask()
         bench.pool.freed(bench.placed[0])
-        begun[0].set()
-        await _until(lambda: len(begun) == 2)  # it is taken up again
-        assert not bench.pool.prepared
-        begun[1].set()
-        await _until(lambda: bench.pool.prepared == 1)
+        held[0](PREPARED_SIZE, "")
+        await _until(lambda: len(held) == 2)  # it is taken up again
+        assert not bench.pool.prepared and not bench.pool.prepared_memory
+        held[1](PREPARED_SIZE, "")
+        assert (bench.pool.prepared, bench.pool.prepared_memory) == (1, PREPARED_SIZE)
 
-    run(test, compartments=1, prepared=1, maximum=1)
+    run(test, hold=True, compartments=1, prepared=1, maximum=1)
 
 
-def test_what_a_lease_overtook_is_prepared_and_counted_though_enough_are() -> None:
-    """A late preparation may have filled it after its scrub."""
-
+def test_what_has_no_way_to_be_prepared_is_left_alone() -> None:
     async def test(bench: Bench) -> None:
-        begun: list[Event] = []
+        await _until(lambda: not bench.pool._preparer._wanted)
+        assert not bench.builder.prepared
 
-        def preparation(index: int, ranges: object) -> Callable[[], None]:
-            def prepare() -> None:
-                end = Event()
-                begun.append(end)
-                end.wait(PATIENCE)
-
-            return prepare
-
-        (enclave,) = bench.pool.enclaves.values()
-        enclave.pages.preparation = preparation  # type: ignore[method-assign]
-        await _until(lambda: len(begun) == 1)
-        bench.ask()
-        begun[0].set()
-        await _until(lambda: len(begun) == 2)
-        begun[1].set()
-        await _until(lambda: bench.pool.prepared == 1)
-        bench.pool.freed(bench.placed[0])
-        await _until(lambda: len(begun) == 3)
-        begun[2].set()
-        await _until(lambda: bench.pool.prepared == 2)
-
-    run(test, compartments=3, prepared=1, maximum=1)
+    run(test, preparable=False, compartments=2, prepared=1, maximum=1)

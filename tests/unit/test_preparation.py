@@ -1,81 +1,97 @@
-"""Preparing backs pages, changes nothing in them, and passes for nobody's holding the compartment."""
+"""A prepared compartment has the memory that its next program touches, where the LibOS has drawn it, until a scrub."""
 
 from __future__ import annotations
 
-import fcntl
-import itertools
 import os
 from collections.abc import Iterator
 
 import pytest
 
 from enclave_host import layout
-from enclave_host.preparation import MemoryRange, populating, ranges_to_prepare, size_of
+from enclave_host.attach_protocol import AttachType, Message, pack_prepare
+from tests.harness.images import build_programs, program
+from tests.unit import mate_process
+from tests.unit.mate_process import Compartment, Janitor
 
-PAGE = 4096
+CODE = 2 << 20
+BESIDES_CODE_MAX = 512 << 10
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    mate_process.build()
+    build_programs()
 
 
 @pytest.fixture
-def pages() -> Iterator[int]:
-    memfd = os.memfd_create("pages", os.MFD_CLOEXEC)
-    os.ftruncate(memfd, layout.COMPARTMENT_STRIDE)
-    fd = os.open(f"/proc/self/fd/{memfd}", os.O_RDWR | os.O_CLOEXEC)
-    os.close(memfd)
-    yield fd
-    os.close(fd)
+def compartment() -> Iterator[Compartment]:
+    compartment = Compartment.create()
+    yield compartment
+    compartment.close()
 
 
-def backed(fd: int) -> int:
-    return os.fstat(fd).st_blocks * 512
+@pytest.fixture
+def janitor() -> Iterator[Janitor]:
+    with mate_process.janitor() as janitor:
+        yield janitor
 
 
-@pytest.mark.parametrize("memory", [PAGE, 1 << 20, layout.APP_CODE_END - layout.APP_OFFSET])
-def test_ranges_are_whole_pages_apart_from_each_other(memory: int) -> None:
-    ranges = sorted(ranges_to_prepare(memory), key=lambda part: part.offset)
-    assert all(part.offset % PAGE == part.size % PAGE == 0 < part.size for part in ranges)
-    assert all(one.offset + one.size <= next_.offset for one, next_ in itertools.pairwise(ranges))
-    assert ranges[-1].offset + ranges[-1].size < layout.APP_END
+def backed(compartment: Compartment) -> int:
+    return os.fstat(compartment.memory).st_blocks * 512
 
 
-def test_every_page_of_the_program_has_its_dirty_bit_prepared() -> None:
-    ranges = ranges_to_prepare(1 << 20)
-    tables = {
-        address
-        for part in ranges
-        if part.offset < layout.APP_OFFSET
-        for address in range(part.offset, part.offset + part.size)
-    }
-    for part in ranges:
-        if part.offset >= layout.APP_OFFSET:
-            for page in (part.offset // PAGE, (part.offset + part.size) // PAGE - 1):
-                assert layout.DIRTY_MAP_OFFSET + page // 8 in tables
+def grown(compartment: Compartment) -> int:
+    """By how much a program's start makes the compartment larger."""
+    before = backed(compartment)
+    assert compartment.run(program("hello", "glibc-dynamic")).stdout == "hello, world\n"
+    return backed(compartment) - before
 
 
-def test_holes_are_backed_and_content_stays(pages: int) -> None:
-    ranges = (MemoryRange(0x10000, 0x4000), MemoryRange(0x2000000, 0x8000))
-    os.pwrite(pages, b"theirs", 0x11000)
-    populating(pages, ranges)()
-    assert backed(pages) == size_of(ranges)
-    assert os.pread(pages, 0x4000, 0x10000) == bytes(0x1000) + b"theirs".ljust(0x3000, b"\0")
-    assert not os.pread(pages, 0x8000, 0x2000000).strip(b"\0")
+def test_nothing_but_the_first_thread_and_the_header_has_content(compartment: Compartment, janitor: Janitor) -> None:
+    size = janitor.prepare(compartment, CODE)
+    assert CODE < size <= CODE + BESIDES_CODE_MAX
+    assert size <= backed(compartment)
+    program_data = [offset for offset in compartment.left_over() if offset >= layout.VMAS_OFFSET]
+    assert program_data == []
 
 
-def test_works_when_the_enclave_is_closed_meanwhile(pages: int) -> None:
-    other = os.open(f"/proc/self/fd/{pages}", os.O_RDWR | os.O_CLOEXEC)
-    prepare = populating(other, (MemoryRange(0, PAGE),))
-    os.close(other)
-    prepare()
-    assert backed(pages) == PAGE
+def test_a_start_finds_its_memory(compartment: Compartment, janitor: Janitor) -> None:
+    unprepared = grown(Compartment.create())
+    janitor.prepare(compartment, CODE)
+    assert grown(compartment) < unprepared // 4
 
 
-def test_is_no_holder(pages: int) -> None:
-    prepare = populating(pages, (MemoryRange(0, PAGE),))
-    fcntl.fcntl(pages, fcntl.F_SETLEASE, fcntl.F_WRLCK)  # as ModelEnclave.is_held asks
-    fcntl.fcntl(pages, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    prepare()
+def test_a_scrub_gives_back_what_was_prepared(compartment: Compartment, janitor: Janitor) -> None:
+    janitor.scrub(compartment)
+    before = backed(compartment)
+    for _ in range(3):  # elsewhere each time: what stayed would add up
+        janitor.prepare(compartment, CODE)
+        janitor.scrub(compartment)
+        assert backed(compartment) <= before
+        assert compartment.left_over() == []
 
 
-def test_failure_is_an_oserror_that_names_the_call(pages: int) -> None:
-    os.ftruncate(pages, 0)
-    with pytest.raises(OSError, match="MADV_POPULATE_WRITE"):
-        populating(pages, (MemoryRange(0, PAGE),))()
+def test_preparing_twice_is_preparing_once(compartment: Compartment, janitor: Janitor) -> None:
+    size = janitor.prepare(compartment, CODE)
+    before = backed(compartment)
+    assert janitor.prepare(compartment, CODE) == size
+    assert backed(compartment) == before
+
+
+def test_a_compartment_that_has_started_is_left_alone(compartment: Compartment, janitor: Janitor) -> None:
+    assert compartment.run(program("hello", "musl-static")).returncode == 0
+    before = backed(compartment)
+    assert janitor.prepare(compartment, CODE) == 0
+    assert backed(compartment) == before
+
+
+@pytest.mark.parametrize("memory", [0, 1, layout.APP_CODE_END])
+def test_a_size_that_cannot_be_is_refused(compartment: Compartment, janitor: Janitor, memory: int) -> None:
+    assert janitor.prepare(compartment, memory) == 0
+    assert janitor.prepare(compartment, CODE) > 0
+
+
+def test_a_request_without_a_size_is_an_error(compartment: Compartment, janitor: Janitor) -> None:
+    assert janitor.ask(compartment, Message(AttachType.PREPARE)).status < 0
+    assert janitor.ask(compartment, Message(AttachType.PREPARE, pack_prepare(CODE) + b"x")).status < 0
+    assert janitor.prepare(compartment, CODE) > 0

@@ -29,6 +29,7 @@ test_eenter:
     mov %rdx, %r14
     mov %rdx, %r15
     mov %rdx, %rbp
+    mov entry_argument(%rip), %rdx
     vpcmpeqd %ymm0, %ymm0, %ymm0
     vmovdqa %ymm0, %ymm7
     vmovdqa %ymm0, %ymm15

@@ -37,6 +37,7 @@ extern struct seen_registers seen;
 void test_eenter(uint64_t cssa, uint64_t ecall, uint64_t exchange, uint64_t target, uint64_t entry, uint64_t gs);
 void test_gate(void);
 extern char test_eexit_target[];
+uint64_t entry_argument = 0x1111111111111111;
 uint64_t entry_flags = 0x202 | RFLAGS_DF | RFLAGS_AC; /* the LibOS must clear them */
 
 static struct {
@@ -166,6 +167,49 @@ static void case_scrub(void)
     start_until_log(); /* as fresh */
 }
 
+static void check_prepared(void)
+{
+    enter(0, 0, ECALL_PREPARE);
+    check_left_with(OCALL_PREPARED);
+    for (int i = 0; i < PREPARED_RANGES; i++) {
+        const struct prepared_range *range = &exchange.u.prepared.ranges[i];
+        CHECK(range->size && !((range->offset | range->size) % 4096));
+        CHECK(range->offset >= VMAS_OFFSET && range->size <= APP_END - range->offset);
+        CHECK(i >= PREPARED_PROGRAM_RANGES || range->offset >= APP_OFFSET);
+    }
+    CHECK(exchange.u.prepared.ranges[0].size == entry_argument);
+}
+
+static void case_prepare(void)
+{
+    static const uint64_t impossible[] = {0, 1, APP_CODE_END, UINT64_MAX, 0xfffffffffffff000};
+    for (unsigned i = 0; i < sizeof(impossible) / sizeof(impossible[0]); i++) {
+        entry_argument = impossible[i];
+        check_refused(0, ECALL_PREPARE);
+    }
+    entry_argument = 0x100000;
+    check_refused(1, ECALL_PREPARE); /* not the first thread */
+    check_prepared();
+    struct ocall_prepared before = exchange.u.prepared;
+    check_prepared(); /* asked twice, the host learns nothing new */
+    CHECK(!memcmp(&before, &exchange.u.prepared, sizeof(before)));
+    check_refused(0, ECALL_OCALL_RETURN);
+    start_until_log(); /* as fresh */
+    check_refused(0, ECALL_PREPARE); /* it runs */
+
+    unsigned given_back = 0;
+    for (enter(0, 0, ECALL_SCRUB); exchange.op == OCALL_TRIM; enter(0, 0, ECALL_OCALL_RETURN)) {
+        for (int i = 0; i < PREPARED_PROGRAM_RANGES; i++)
+            given_back += before.ranges[i].offset == exchange.u.trim.offset;
+        exchange.u.trim.result = 0;
+    }
+    check_left_with(OCALL_SCRUBBED);
+    CHECK(given_back == PREPARED_PROGRAM_RANGES);
+    CHECK(is_zero((void *)BASE, HEADER_SIZE));
+    check_prepared();
+    CHECK(memcmp(&before, &exchange.u.prepared, sizeof(before))); /* drawn anew */
+}
+
 static void fill(uint64_t offset, uint64_t size)
 {
     memset((void *)(BASE + offset), 0x5a, size);
@@ -279,7 +323,7 @@ static void check_stops(unsigned cssa, uint64_t ecall, uint64_t exchange_address
 
 static void case_pointers(void)
 {
-    static const uint64_t calls[] = {ECALL_START, ECALL_START_THREAD, ECALL_OCALL_RETURN, ECALL_SCRUB};
+    static const uint64_t calls[] = {ECALL_START, ECALL_START_THREAD, ECALL_OCALL_RETURN, ECALL_SCRUB, ECALL_PREPARE};
     uint64_t good = (uint64_t)&exchange;
     signal(SIGILL, on_ud2);
     entry_flags &= ~(uint64_t)RFLAGS_AC; /* the handler would have it too */
@@ -383,6 +427,7 @@ static const struct {
     {"order", case_order},
     {"return-twice", case_return_twice},
     {"scrub", case_scrub},
+    {"prepare", case_prepare},
     {"scrub-refused", case_scrub_refused},
     {"scrub-impossible", case_scrub_impossible},
     {"scrub-while-inside", case_scrub_while_inside},
