@@ -1,7 +1,6 @@
 """The executor that lets a front execute the delegate, so that it is the caller's own child."""
 
 import os
-import select
 import socket
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -54,10 +53,7 @@ class FrontExecutor(Executor):
         send_order(self._connection, EXEC, path, arguments, redirections)
         kind, number = receive_report(self._connection)
         if beside:
-            beside(lambda: kind != FAILED and self._lives())
+            beside(None if kind == FAILED else self._pidfd)
         if kind == FAILED:
             raise not_executable(path, number)
         raise FrontHasLeft
-
-    def _lives(self) -> bool:
-        return not select.select([self._pidfd], [], [], 0)[0]

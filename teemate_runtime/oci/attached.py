@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 
 from teemate_runtime.oci import log, pid_file
 from teemate_runtime.oci.attach import Refused
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from teemate_runtime.oci.executor import Redirections
 
-_POLL_SECONDS = 0.002
 _SIGKILL = 9
 
 
@@ -42,9 +40,9 @@ def run_attached(
     path = wanted_pid_file or own_pid_file
     pid_file.remove(path)
 
-    def watch(living: Callable[[], bool]) -> None:
+    def watch(delegate: int | None) -> None:
         try:
-            _watch(context, living, lease, path, remove=not wanted_pid_file, clean_up=clean_up)
+            _watch(context, delegate, lease, path, remove=not wanted_pid_file, clean_up=clean_up)
         except Exception as error:
             log.error(context.options, str(error))
 
@@ -53,7 +51,7 @@ def run_attached(
 
 def _watch(
     context: Context,
-    living: Callable[[], bool],
+    delegate: int | None,
     lease: Lease | None,
     path: str,
     *,
@@ -61,10 +59,7 @@ def _watch(
     clean_up: Callable[[], None],
 ) -> None:
     try:
-        while not pid_file.is_written(path) and living():
-            time.sleep(_POLL_SECONDS)
-        # It may have written the file and ended between the two questions.
-        if not lease or not pid_file.is_written(path):
+        if delegate is None or not pid_file.wait(path, delegate) or not lease:
             return
         process = pid_file.read(path)
         try:

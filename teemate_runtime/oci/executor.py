@@ -11,8 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    # What runs beside the delegate; it is told how to ask whether the delegate lives.
-    Beside = Callable[[Callable[[], bool]], None]
+    # What runs beside the delegate; it is given the delegate's pidfd, or None if there is none after all.
+    Beside = Callable[[int | None], None]
 
 # (descriptor, number that it gets in the delegate)
 Redirections = list[tuple[int, int]]
@@ -97,7 +97,7 @@ class Local(Executor):
 
 
 def _fork_beside(beside: Beside) -> None:
-    delegate = os.getpid()
+    delegate = os.pidfd_open(os.getpid())
     try:
         child = os.fork()
     except OSError as error:
@@ -105,6 +105,7 @@ def _fork_beside(beside: Beside) -> None:
     if child == 0:
         try:
             os.setsid()  # a terminal's SIGINT is for the delegate
-            beside(lambda: os.getppid() == delegate)
+            beside(delegate)
         finally:
             os._exit(0)  # a forked child must not run into its parent's code
+    os.close(delegate)

@@ -6,8 +6,23 @@ import os
 
 from teemate_runtime.oci.failure import Failure
 
+# inotify would tell at once, but to close it takes the kernel as long as a container's start.
+_POLL_MILLISECONDS = 1
 
-def is_written(path: str) -> bool:
+
+def wait(path: str, delegate: int) -> bool:
+    """Wait until it is written. False if the delegate, given as a pidfd, has ended without."""
+    import select
+
+    poller = select.poll()
+    poller.register(delegate, select.POLLIN)
+    while not _is_written(path):
+        if poller.poll(_POLL_MILLISECONDS):
+            return _is_written(path)  # between the two questions it may have written the file and ended
+    return True
+
+
+def _is_written(path: str) -> bool:
     """crun makes the file first and writes to it then."""
     try:
         return os.stat(path).st_size > 0
