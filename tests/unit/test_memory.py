@@ -49,3 +49,13 @@ def test_a_child_killed_in_a_change_of_the_table(tmp_path: Path) -> None:
     )
     done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_each_page_is_accepted_once(tmp_path: Path) -> None:
+    program = compile_native(
+        tmp_path / "accept_driver",
+        driver=Path(__file__).parent / "native" / "accept_driver.c",
+        sources=("accept.c",),
+    )
+    done = subprocess.run([program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
