@@ -252,23 +252,8 @@ long lease_duplicate(struct teemate_enclave *enclave, void __user *arg, size_t s
 		return ret;
 	if (request.fd || request.reserved)
 		return -EINVAL;
-	request.fd = get_unused_fd_flags(O_CLOEXEC);
-	if (request.fd < 0)
-		return request.fd;
 	file = lease_get_file(enclave, request.id);
-	if (!file) {
-		ret = -ENOENT;
-		goto put_fd;
-	}
-	ret = user_struct_put(arg, size, &request, sizeof(request));
-	if (ret)
-		goto put_file;
-	fd_install(request.fd, file);
-	return 0;
-
-put_file:
-	fput(file);
-put_fd:
-	put_unused_fd(request.fd);
-	return ret;
+	if (!file)
+		return -ENOENT;
+	return user_struct_put_file(arg, size, &request, sizeof(request), file, &request.fd);
 }

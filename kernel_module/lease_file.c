@@ -73,29 +73,13 @@ static long lease_enclave_fd(struct enclave_lease *lease, void __user *arg, size
 {
 	struct teemate_enclave_fd result = {};
 	struct file *enclave_file;
-	long ret;
 
 	if (!capable(CAP_SYS_ADMIN))
 		return -EPERM;
-	result.fd = get_unused_fd_flags(O_CLOEXEC);
-	if (result.fd < 0)
-		return result.fd;
 	enclave_file = enclave_new_file(lease->enclave);
-	if (IS_ERR(enclave_file)) {
-		ret = PTR_ERR(enclave_file);
-		goto put_fd;
-	}
-	ret = user_struct_put(arg, size, &result, sizeof(result));
-	if (ret)
-		goto put_file;
-	fd_install(result.fd, enclave_file);
-	return 0;
-
-put_file:
-	fput(enclave_file);
-put_fd:
-	put_unused_fd(result.fd);
-	return ret;
+	if (IS_ERR(enclave_file))
+		return PTR_ERR(enclave_file);
+	return user_struct_put_file(arg, size, &result, sizeof(result), enclave_file, &result.fd);
 }
 
 static long lease_ioctl(struct file *file, unsigned int command, unsigned long arg)
