@@ -194,6 +194,8 @@ class Cri:
         annotations: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         memory_limit: int = 0,
+        stdin: bool = False,
+        tty: bool = False,
     ) -> str:
         """CreateContainer; the container's id."""
         config = pb.ContainerConfig(
@@ -203,6 +205,8 @@ class Cri:
             envs=[pb.KeyValue(key=key, value=value) for key, value in (environment or {}).items()],
             annotations=dict(annotations or {}),
             log_path=f"{name}.log",
+            stdin=stdin,
+            tty=tty,
             linux=pb.LinuxContainerConfig(
                 resources=pb.LinuxContainerResources(memory_limit_in_bytes=memory_limit),
                 security_context=pb.LinuxContainerSecurityContext(
@@ -273,6 +277,19 @@ class Cri:
         """Exec, with all streams."""
         request = pb.ExecRequest(container_id=container, cmd=command, tty=tty, stdin=True, stdout=True, stderr=not tty)
         return Stream(self.runtime.Exec(request, timeout=PATIENCE).url)
+
+    def attach(self, container: str, *, tty: bool = False) -> Stream:
+        """Attach to a container that was created with stdin, with all streams."""
+        request = pb.AttachRequest(container_id=container, stdin=True, tty=tty, stdout=True, stderr=not tty)
+        return Stream(self.runtime.Attach(request, timeout=PATIENCE).url)
+
+    def forward(self, pod: Pod, port: int) -> Stream:
+        """PortForward: what is sent goes to that port, what comes from there is on the channel DATA.
+
+        The first two bytes of each channel, which the plug-in sends first, are the port's number.
+        """
+        request = pb.PortForwardRequest(pod_sandbox_id=pod.id, port=[port])
+        return Stream(self.runtime.PortForward(request, timeout=PATIENCE).url)
 
     def containers(self) -> list[str]:
         return [each.id for each in self.runtime.ListContainers(pb.ListContainersRequest()).containers]

@@ -1,4 +1,4 @@
-"""The streams of CRI's Exec, as `kubectl exec` has them: WebSocket, protocol v4.channel.k8s.io.
+"""The streams of CRI's Exec, Attach and PortForward, as kubectl has them: WebSocket, protocol v4.channel.k8s.io.
 
 Each message begins with the number of its channel. (kubectl itself speaks SPDY on older clusters; the plug-in answers
 both.)
@@ -20,6 +20,8 @@ from tests.harness.patience import PATIENCE
 from tests.harness.process import HarnessError
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
+# Of a forwarded port.
+DATA, PORT_ERROR = range(2)
 _BINARY, _CLOSE, _PING, _PONG = 2, 8, 9, 10
 _FINAL = _MASKED = 0x80
 

@@ -15,7 +15,7 @@ from protos import cri_pb2 as pb
 from shim.address import Address
 from shim.runtime import ROOT_NAME
 from tests.harness.cri import NAMESPACE, Cri, CriContainerd, Pod
-from tests.harness.cri_stream import RESIZE, STDERR, STDOUT
+from tests.harness.cri_stream import DATA, PORT_ERROR, RESIZE, STDERR, STDOUT
 from tests.harness.images import build_programs
 from tests.harness.leaks import KEPT_BYTES_PER_COMPARTMENT, assert_nothing_leaked, compartments_touched, holdings
 from tests.harness.mounts import mounts_under
@@ -89,6 +89,88 @@ def test_streams_of_an_exec(cri: Cri, handler: str) -> None:
             stream.expect(b"\r\n")
             assert stream.status()["status"] == "Success"
             assert stream.received[STDOUT].endswith(b"37 91\r\n"), stream.received
+
+
+# Answers each line; detached from and attached to again it goes on.
+ANSWERING = 'echo ready; while read line; do case $line in end) exit 4;; esac; echo "got $line"; echo "saw $line" >&2; done'
+
+
+@pytest.mark.parametrize("handler", ["runc", "teemate"])
+def test_attach(cri: Cri, handler: str) -> None:
+    """`kubectl attach -i`: it may leave and come again; the log has it all."""
+    with cri.pod(handler) as pod:
+        container = cri.create(pod, "one", "busybox", "sh", "-c", ANSWERING, stdin=True)
+        cri.start(container)
+        with cri.attach(container) as first:
+            first.send(b"this\n")
+            first.expect(b"got this\n")
+            first.expect(b"saw this\n", channel=STDERR)
+        with cri.attach(container) as second:
+            second.send(b"that\n")
+            second.expect(b"got that\n")
+            second.expect(b"saw that\n", channel=STDERR)
+            second.send(b"end\n")
+            assert second.status()["status"] == "Success"  # of the attachment
+        assert wait_until(lambda: exited(cri, container))
+        assert outcome(cri, container) == ("CONTAINER_EXITED", 4, "Error")
+        assert sorted(pod.whole_log("one", lines=5)) == [
+            "stderr F saw that",
+            "stderr F saw this",
+            "stdout F got that",
+            "stdout F got this",
+            "stdout F ready",
+        ]
+
+
+AT_A_TERMINAL = """
+import os, sys, time
+while os.get_terminal_size(0) != (91, 37):
+    time.sleep(0.1)
+print("sized", flush=True)
+print("got", sys.stdin.readline(), end="", flush=True)
+sys.exit(5)
+"""
+
+
+@pytest.mark.parametrize("handler", ["runc", "teemate"])
+def test_attach_to_a_terminal(cri: Cri, handler: str) -> None:
+    """`kubectl attach -it`: the window's size is the client's."""
+    with cri.pod(handler) as pod:
+        container = cri.create(pod, "one", "python", "python3", "-c", AT_A_TERMINAL, stdin=True, tty=True)
+        cri.start(container)
+        with cri.attach(container, tty=True) as stream:
+            stream.send(b'{"Width": 91, "Height": 37}', channel=RESIZE)
+            stream.expect(b"sized\r\n")
+            stream.send(b"this\n")
+            stream.expect(b"got this\r\n")
+        assert wait_until(lambda: exited(cri, container))
+        assert outcome(cri, container) == ("CONTAINER_EXITED", 5, "Error")
+
+
+SERVER = """
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    connection, _ = server.accept()
+    with connection:
+        while data := connection.recv(100):
+            connection.sendall(data.upper())
+"""
+
+
+@pytest.mark.parametrize("handler", ["runc", "teemate"])
+def test_a_forwarded_port(cri: Cri, handler: str) -> None:
+    """`kubectl port-forward`: the plug-in's own work in the pod's network, to which a server in an enclave listens."""
+    with cri.pod(handler) as pod:
+        cri.run(pod, "server", "python", "python3", "-c", SERVER)
+        (line,) = pod.whole_log("server", lines=1)
+        port = int(line.removeprefix("stdout F "))
+        for text in (b"once", b"and again"):
+            with cri.forward(pod, port) as stream:
+                stream.send(text)
+                stream.expect(port.to_bytes(2, "little") + text.upper(), channel=DATA)
+                assert stream.received[PORT_ERROR] in (b"", port.to_bytes(2, "little"))
 
 
 @pytest.mark.parametrize("handler", ["runc", "teemate"])
