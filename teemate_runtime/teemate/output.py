@@ -37,6 +37,12 @@ class Column:
     form: Callable[[Any], str] = str
     right: bool = False
     wide: bool = False
+    spare: int = 0
+    """On a terminal that is too narrow columns are left out, those of the highest number first; 0 stays."""
+
+    def text(self, record: Record) -> str:
+        """A dash for what a daemon of another version does not tell."""
+        return self.form(record[self.field]) if self.field in record else "-"
 
 
 def show(records: Sequence[Record], columns: Sequence[Column], *, form: str, style: RowStyle = lambda _: "") -> None:
@@ -62,26 +68,57 @@ def print_table(records: Sequence[Record], columns: Sequence[Column], *, style: 
 
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(table(records, columns, style=style))
-        return
-    # A pipe has no width: never cut, fold or pad what a script is to read.
-    console = Console(highlight=False, width=10_000)
+        console.print(table(records, columns, width=console.width, style=style))
+    else:
+        write_lines(table(records, columns, width=UNLIMITED_WIDTH, style=style))
+
+
+# A pipe has no width: never cut, fold or pad what a script is to read.
+UNLIMITED_WIDTH = 10_000
+
+
+def write_lines(view: Any) -> None:
+    """What rich can show, for a pipe."""
+    from rich.console import Console
+
+    console = Console(highlight=False, width=UNLIMITED_WIDTH)
     with console.capture() as captured:
-        console.print(table(records, columns, style=style))
+        console.print(view)
     sys.stdout.write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
-def table(records: Sequence[Record], columns: Sequence[Column], *, style: RowStyle = lambda _: "") -> Any:
-    """The records as a rich table."""
+_GAP = 2
+# A column that folds its text needs no more.
+_FOLDED_WIDTH = 16
+
+
+def fitting(records: Sequence[Record], columns: Sequence[Column], *, width: int) -> list[Column]:
+    """The columns for which there is room."""
+
+    def needed(column: Column) -> int:
+        longest = max(len(text) for text in (column.title, *(column.text(each) for each in records)))
+        return _GAP + (min(longest, _FOLDED_WIDTH) if column.wide else longest)
+
+    left = list(columns)
+    for column in sorted((each for each in columns if each.spare), key=lambda each: -each.spare):
+        if sum(map(needed, left)) <= width:
+            break
+        left.remove(column)
+    return left
+
+
+def table(records: Sequence[Record], columns: Sequence[Column], *, width: int, style: RowStyle = lambda _: "") -> Any:
+    """The records as a rich table that is no wider than `width`."""
     from rich.table import Table
     from rich.text import Text
 
-    result = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    columns = fitting(records, columns, width=width)
+    result = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column in columns:
         justify: Any = "right" if column.right else "left"
         result.add_column(column.title, justify=justify, no_wrap=not column.wide, overflow="fold")
     for record in records:
-        result.add_row(*[Text(column.form(record[column.field])) for column in columns], style=style(record))
+        result.add_row(*[Text(column.text(record)) for column in columns], style=style(record))
     return result
 
 

@@ -10,12 +10,12 @@ from teemate_runtime.teemate.records import command_of, short_container
 COLUMNS = (
     Column(title="CONTAINER", field="container", form=short_container),
     Column(title="POOL", field="pool"),
-    Column(title="ENCLAVE", field="enclave", right=True),
-    Column(title="COMPARTMENT", field="compartment", right=True),
-    Column(title="TCS", field="threads", right=True),
-    Column(title="TCS IN USE", field="threads_in_use", right=True, wide=True),
+    Column(title="ENCLAVE", field="enclave", right=True, spare=2),
+    Column(title="COMPARTMENT", field="compartment", right=True, spare=5),
+    Column(title="TCS", field="threads", right=True, spare=3),
+    Column(title="TCS IN USE", field="threads_in_use", right=True, spare=1),
     Column(title="EPC", field="enclave_memory", form=size, right=True),
-    Column(title="OUTSIDE", field="process_memory", form=size, right=True),
+    Column(title="OUTSIDE", field="process_memory", form=size, right=True, spare=4),
     Column(title="PID", field="pid", form=lambda pid: str(pid) if pid else "-", right=True),
     Column(title="COMMAND", field="command", wide=True),
 )

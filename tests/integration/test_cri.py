@@ -92,7 +92,9 @@ def test_streams_of_an_exec(cri: Cri, handler: str) -> None:
 
 
 # Answers each line; detached from and attached to again it goes on.
-ANSWERING = 'echo ready; while read line; do case $line in end) exit 4;; esac; echo "got $line"; echo "saw $line" >&2; done'
+ANSWERING = (
+    'echo ready; while read line; do case $line in end) exit 4;; esac; echo "got $line"; echo "saw $line" >&2; done'
+)
 
 
 @pytest.mark.parametrize("handler", ["runc", "teemate"])

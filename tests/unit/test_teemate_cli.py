@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -14,13 +15,16 @@ import grpc
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from protos import host_pb2, host_pb2_grpc
-from teemate_runtime.teemate import output, records
+from teemate_runtime.teemate import output, pool_view, process_view, records
 from teemate_runtime.teemate.__main__ import COMMANDS, command
 from teemate_runtime.teemate.checks import kernel, processor
+from teemate_runtime.teemate.client import HostClient
 from teemate_runtime.teemate.completions import pool_names
 from teemate_runtime.teemate.lazy_group import LazyGroup
+from teemate_runtime.teemate.session import Session
 
 CONTAINER = "moby/" + "0123456789abcdef" * 4
 
@@ -147,6 +151,46 @@ def test_top_shows_pools_and_processes(host: tuple[MadeUpHost, Path]) -> None:
     done = teemate(host[1], "top", "--count=2", "--interval=0.1")
     assert done.exit_code == 0, done.output
     assert "software model: no confidentiality" in done.output and "CPU" in done.output
+
+
+def test_top_tells_a_pipe_everything(host: tuple[MadeUpHost, Path]) -> None:
+    """A pipe is not 80 columns wide, and each view is on lines of its own."""
+    done = teemate(host[1], "top", "--count=2", "--interval=0.1")
+    lines = done.output.splitlines()
+    for columns in (pool_view.COLUMNS, process_view.COLUMNS):
+        heads = [line for line in lines if line.startswith(columns[0].title)]
+        assert len(heads) == 2 and all(column.title in heads[0] for column in columns)
+    assert lines == [line.rstrip() for line in lines]
+    assert not [line for line in lines if "…" in line]
+
+
+@pytest.mark.parametrize("width", [80, 130])
+@pytest.mark.parametrize("view", [pool_view, process_view])
+def test_a_narrow_terminal_shows_fewer_columns_and_those_whole(
+    host: tuple[MadeUpHost, Path], view: Any, width: int
+) -> None:
+    client = HostClient(Session(run_directory=host[1]))
+    with client:
+        message = client.pools()[0] if view is pool_view else client.leases()[0]
+    rows = [view.row(message) | {"command": "program"}]
+    console = Console(width=width, highlight=False, file=io.StringIO(), force_terminal=False)
+    with console.capture() as captured:
+        console.print(output.table(rows, view.COLUMNS, width=width))
+    head, row = captured.get().splitlines()
+    shown = output.fitting(rows, view.COLUMNS, width=width)
+    assert (len(shown) < len(view.COLUMNS)) == (width == 80)
+    assert head.split() == " ".join(column.title for column in shown).split()
+    assert all(column.text(rows[0]) in row for column in shown)
+
+
+def test_what_a_daemon_of_another_version_does_not_tell_is_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = (output.Column(title="POOL", field="name"), output.Column(title="NEWS", field="news", form=output.size))
+    output.show([{"name": "blue"}, {"name": "red", "news": 2048}], columns, form="table")
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["POOL", "NEWS"],
+        ["blue", "-"],
+        ["red", "2", "KiB"],
+    ]
 
 
 def test_a_refusal_is_shown_as_it_is(host: tuple[MadeUpHost, Path]) -> None:

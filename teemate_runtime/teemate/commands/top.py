@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
-from teemate_runtime.teemate.output import Column, table
+from teemate_runtime.teemate.output import UNLIMITED_WIDTH, Column, table, write_lines
 from teemate_runtime.teemate.session import Session
 
 
@@ -33,17 +36,22 @@ def command(session: Session, interval: float, count: int | None) -> None:
 
     console = Console(highlight=False)
     processors = _Processors()
-    with HostClient(session) as client:
-        first = _view(client, processors)
-        try:
-            with Live(first, console=console, screen=console.is_terminal, auto_refresh=False) as live:
-                views = 1
-                while count is None or views < count:
-                    time.sleep(interval)
-                    live.update(_view(client, processors), refresh=True)
-                    views += 1
-        except KeyboardInterrupt:
+    with HostClient(session) as client, contextlib.suppress(KeyboardInterrupt):
+        if not console.is_terminal:
+            for _ in _views(count, interval):
+                write_lines(_view(client, processors, width=UNLIMITED_WIDTH))
             return
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            for _ in _views(count, interval):
+                live.update(_view(client, processors, width=console.width), refresh=True)
+
+
+def _views(count: int | None, interval: float) -> Iterator[int]:
+    """The numbers of the views, each when it is due."""
+    for number in itertools.count() if count is None else range(count):
+        if number:
+            time.sleep(interval)
+        yield number
 
 
 @dataclass
@@ -66,7 +74,7 @@ class _Processors:
         return result
 
 
-def _view(client: Any, processors: _Processors) -> Any:
+def _view(client: Any, processors: _Processors, *, width: int) -> Any:
     from rich.console import Group
     from rich.text import Text
 
@@ -82,7 +90,7 @@ def _view(client: Any, processors: _Processors) -> Any:
     return Group(
         Text(head, style="bold"),
         Text("" if host.gives_confidentiality else "software model: no confidentiality", style="red"),
-        table([pool_view.row(pool) for pool in client.pools()], pool_view.COLUMNS),
+        table([pool_view.row(pool) for pool in client.pools()], pool_view.COLUMNS, width=width),
         Text(""),
-        table(rows, (*process_view.COLUMNS[:-1], cpu, process_view.COLUMNS[-1])),
+        table(rows, (*process_view.COLUMNS[:-1], cpu, process_view.COLUMNS[-1]), width=width),
     )
