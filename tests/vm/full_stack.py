@@ -125,7 +125,7 @@ def _files(stack: Stack) -> RootFs:
     fs.tree(Path("/usr/lib/python3.11"), without=_UNUSED)
     fs.file(THREAD_EXIT)
     fs.file(RUNC)
-    for folder in ("enclave_host", "teemate_runtime", "protos"):
+    for folder in ("enclave_host", "teemate_runtime", "shim", "protos"):
         fs.tree(ROOT / folder, str(PACKAGES / folder), without=_UNUSED)
     for name in _PACKAGES:
         path = _SITE / name
@@ -139,7 +139,7 @@ def _files(stack: Stack) -> RootFs:
     fs.copy(stack.mate, str(INSTALLED / stack.mate.name))
     fs.text(str(INSTALLED / "signing-key.pem"), _signing_key())
     fs.text(str(PACKAGES / "tests" / "__init__.py"), "")
-    for name in ("__init__", stack.program, "guest_host", "guest_container", "guest_memory"):
+    for name in ("__init__", stack.program, "guest_host", "guest_container", "guest_memory", "guest_stats"):
         path = Path(__file__).with_name(f"{name}.py")
         fs.copy(path, str(PACKAGES / "tests" / "vm" / path.name))
     for folder in ("/containers/rootfs", "/new", "/run", "/var/lib"):

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from teemate_runtime.teemate.client import HostClient
-from tests.vm import guest_memory
+from tests.vm import guest_memory, guest_stats
 from tests.vm.guest_host import INSTALLED, check, check_isolation, container, run_with_daemon, says, until
 
 # sqlite3 holds its output back until it closes the file
@@ -78,6 +78,8 @@ def run_stack(host: HostClient) -> None:
     check(says(spawn, "shared 20 kept 1.25 still me 1"), "whose vfork children map it, too")
     until(spawn.has_ended, "it ends")
     spawn.delete()
+
+    guest_stats.check_stats()
 
     grow = "print('runs', flush=True); x = b'x' * (200 << 20); print('survived')"
     small = container("small", "/usr/bin/python3", "-I", "-S", "-c", grow, memory=MEMORY_MAX)
