@@ -73,10 +73,9 @@ static void ask(uint32_t leaf)
     for (uint32_t subleaf = 0; subleaf < (has_subleaves(leaf) ? SUBLEAVES_MAX : 1); subleaf++) {
         struct cpuid answer = cpu_identify(leaf, subleaf);
 
-        int last = subleaf && is_empty(leaf, &answer);
+        /* XSAVE's components have gaps between them, which dynamic linkers ask about, too */
+        int last = subleaf && leaf != LEAF_XSAVE && is_empty(leaf, &answer);
 
-        if (last && leaf == LEAF_XSAVE)
-            continue; /* it has gaps; the instruction answers what is not in the table */
         if (table.count == LEASE_CPUID_MAX)
             return;
         table.entries[table.count++] =

@@ -9,9 +9,9 @@
 
 /*
  * The top of the range below RLIMIT_NOFILE, but no higher than this: the kernel allocates 8 bytes for each number up to
- * the highest one in use, 8 MiB a process where the limit is a million.
+ * the highest one in use, 8 MiB a process where the limit is a million. Most limits are this one anyway.
  */
-#define HIDDEN_FD_LIMIT 4096
+#define HIDDEN_FD_LIMIT 1024
 
 static int highest_descriptor(void)
 {
@@ -49,17 +49,42 @@ static int can_move(int first, unsigned count)
     return 1;
 }
 
+/* They are mostly in a row: then one call closes them. */
+static void close_all(const int *descriptors, unsigned count)
+{
+    for (unsigned i = 0; i < count;) {
+        unsigned end = i + 1;
+
+        while (end < count && descriptors[end] == descriptors[end - 1] + 1)
+            end++;
+        /* not in every seccomp profile */
+        if (!syscall3(__NR_close_range, descriptors[i], descriptors[end - 1], 0))
+            i = end;
+        for (; i < end; i++)
+            syscall1(__NR_close, descriptors[i]);
+    }
+}
+
 static void move(struct mate *self, int first, unsigned count)
 {
+    int old[LEASE_DESCRIPTORS_MAX + 1];
+
     for (unsigned i = 0; i < count; i++) {
         int *descriptor = descriptor_at(self, i);
         long result = syscall3(__NR_dup3, *descriptor, first + (int)i, O_CLOEXEC);
 
         if (syscall_failed(result))
             die("cannot move descriptor %d to %d: error %d", *descriptor, first + (int)i, (int)-result);
-        syscall1(__NR_close, *descriptor);
+        old[i] = *descriptor;
         *descriptor = first + (int)i;
     }
+    close_all(old, count);
+}
+
+static void keep(struct mate *self, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        syscall3(__NR_fcntl, *descriptor_at(self, i), F_SETFD, FD_CLOEXEC);
 }
 
 void descriptors_hide(struct mate *self)
@@ -70,12 +95,12 @@ void descriptors_hide(struct mate *self)
 
     if (can_move(first, count))
         move(self, first, count);
-    else if (!are_in_a_row(self, count))
+    else if (are_in_a_row(self, count))
+        keep(self, count);
+    else
         die("no room for the mate's descriptors from %d to %d: raise the limit of open files (ulimit -n), or leave "
             "those numbers free",
             first, last);
-    for (unsigned i = 0; i < count; i++)
-        syscall3(__NR_fcntl, *descriptor_at(self, i), F_SETFD, FD_CLOEXEC);
     self->hidden_fd_first = *descriptor_at(self, 0);
     self->hidden_fd_last = self->executable;
 }
