@@ -136,7 +136,7 @@ class PoolConfig:
     maximum: int = 4
     processes: int = 16
     prepared: int = 4
-    prepared_memory: int = 2 << 20
+    prepared_memory: int = 1 << 20
     dedicated: bool = False
     debug__trace_syscalls: bool = False
     debug__no_patch: bool = False

@@ -73,7 +73,7 @@ def test_pools(host: RunningDaemon, stub: Any) -> None:
         1 << 20,
     )
     assert len({default.mrenclave, own.mrenclave, ""}) == 3
-    assert (default.settings.prepared, default.settings.prepared_memory, own.settings.prepared) == (4, 2 << 20, 0)
+    assert (default.settings.prepared, default.settings.prepared_memory, own.settings.prepared) == (4, 1 << 20, 0)
     assert stub.GetPool(host_pb2.GetPoolRequest(name="own")) == own
 
 

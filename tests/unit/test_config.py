@@ -38,7 +38,7 @@ def test_pool_has_defaults() -> None:
 
 
 def test_no_more_is_prepared_than_a_program_may_have() -> None:
-    assert (parse_pool("a", {}).prepared, parse_pool("a", {}).prepared_memory) == (4, 2 << 20)
+    assert (parse_pool("a", {}).prepared, parse_pool("a", {}).prepared_memory) == (4, 1 << 20)
     assert parse_pool("a", {"memory": "64KiB"}).prepared_memory == 64 << 10
     assert parse_pool("a", {"dedicated": True}).prepared == 0
 

@@ -295,7 +295,7 @@ def test_nothing_is_left_of_many_leases(host: RunningDaemon) -> None:
     settle()
     assert descriptors_are_back(before)
     memory = host.call(lambda daemon: sum(e.memory() for e in daemon.pools.get("small").enclaves.values()))
-    assert memory < 6 << 20  # two compartments, prepared
+    assert memory < 4 << 20
 
 
 def test_second_daemon_is_kept_out(host: RunningDaemon, tmp_path: Path) -> None:
