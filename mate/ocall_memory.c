@@ -135,7 +135,8 @@ void ocall_fill(struct host_thread *thread)
         count = -EOPNOTSUPP; /* EPC that only its mapping gives access to */
     if (count > 0)
         result = protect_range(fill->offset, (uint64_t)count, fill->prot);
-    if (count > 0 && !result) /* they are in memory already: this spares the fault that maps each of them */
-        populate(address, (uint64_t)count, fill->prot & PROT_WRITE);
+    /* Spares a fault for each page. Of those that are only read the kernel maps many at the first one. */
+    if (count > 0 && !result && fill->prot & PROT_WRITE)
+        populate(address, (uint64_t)count, 1);
     fill->result = result ? result : count;
 }
