@@ -32,9 +32,9 @@ _PROGRAMS = [
 PHASE = "hardware-mate"
 
 
-def boot(kernel: Kernel, *, timeout: int) -> machine.Console:
-    """Build all that it needs, boot, and keep what was printed in build/vm/runs/SERIES-hardware/console.txt."""
-    directory = BUILD / "runs" / f"{kernel.series}-hardware"
+def boot(kernel: Kernel, *, timeout: int, name: str = "", memory_mib: int = 1024) -> machine.Console:
+    """Build all that it needs, boot, and keep what was printed in build/vm/runs/NAME-hardware/console.txt."""
+    directory = BUILD / "runs" / f"{name or kernel.series}-hardware"
     directory.mkdir(parents=True, exist_ok=True)
     build_programs()
     kernels.run("make", "-s", "-C", ROOT / "mate", "SGX=hardware", f"BUILD={BUILD}")
@@ -53,7 +53,7 @@ def boot(kernel: Kernel, *, timeout: int) -> machine.Console:
         phases=[(PHASE, _RUN)],
         layer=_files().layer(),
     )
-    console = machine.boot(kernel.image, archive, timeout=timeout, memory_mib=1024)
+    console = machine.boot(kernel.image, archive, timeout=timeout, memory_mib=memory_mib)
     Path(directory / "console.txt").write_text(console.text)
     return console
 

@@ -86,9 +86,11 @@ HARDWARE = Stack(
 )
 
 
-def boot(kernel: Kernel, stack: Stack, *, timeout: int) -> machine.Console:
-    """Pack all that the stack needs, boot, and keep what was printed in build/vm/runs/SERIES-NAME/console.txt."""
-    directory = BUILD / "runs" / f"{kernel.series}-{stack.name}"
+def boot(
+    kernel: Kernel, stack: Stack, *, timeout: int, name: str = "", memory_mib: int = _MEMORY_MIB
+) -> machine.Console:
+    """Pack all that the stack needs, boot, and keep what was printed in build/vm/runs/NAME-STACK/console.txt."""
+    directory = BUILD / "runs" / f"{name or kernel.series}-{stack.name}"
     directory.mkdir(parents=True, exist_ok=True)
     cmac = directory / _CMAC.name
     cmac.write_bytes(enclu_run.crypto_module(kernel, "cmac"))
@@ -103,7 +105,7 @@ def boot(kernel: Kernel, stack: Stack, *, timeout: int) -> machine.Console:
             phases=[(PHASE, _COMMAND.replace("LOAD", stack.load).replace("PROGRAM", stack.program))],
             layer=_files(stack).layer(),
         )
-    console = machine.boot(kernel.image, archive, timeout=timeout, memory_mib=_MEMORY_MIB, cpu=stack.cpu, cpus=1)
+    console = machine.boot(kernel.image, archive, timeout=timeout, memory_mib=memory_mib, cpu=stack.cpu, cpus=1)
     Path(directory / "console.txt").write_text(console.text)
     return console
 

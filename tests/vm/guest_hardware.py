@@ -23,7 +23,7 @@ from tests.vm.enclu_hardware import COMMANDS, PLAN, POOL
 
 FIRST_DESCRIPTOR = 3
 OUT_OF_THE_WAY = 100
-SECONDS = 300
+SECONDS = 900
 
 failures = 0
 

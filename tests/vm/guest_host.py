@@ -32,7 +32,7 @@ ENVIRONMENT = {
     "TEEMATE_RUNTIME_CONFIG": str(CONTAINERS / "runtime.yaml"),
 }
 RUNTIME = [str(INSTALLED / "teemate-runtime"), "--root", "/run/oci"]
-SECONDS = 300  # for what a busy machine emulates slowly
+SECONDS = 900  # for what a busy machine emulates slowly
 LEASE_NAME = "[teemate-lease]"
 
 failures = 0
