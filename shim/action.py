@@ -1,6 +1,5 @@
 """The actions of the shim's binary, start and delete, for the process that containerd has executed or in its stead."""
 
-import asyncio
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -32,11 +31,10 @@ class Service:
     def detach(self) -> None:
         serve.detach(self.invocation)
 
-    def serve(
-        self, *, at_rest: Callable[[], None] = lambda: None, loop: asyncio.AbstractEventLoop | None = None
-    ) -> None:
-        """In `loop`, if the process has one already."""
-        serve.serve(self.invocation, self.address, self.listener, self.documents, at_rest=at_rest, loop=loop)
+    def serve(self, *, at_rest: Callable[[], None] = lambda: None, grounds: serve.Grounds | None = None) -> None:
+        """On `grounds`, if the process has laid them already."""
+        grounds = grounds or serve.Grounds()
+        serve.serve(self.invocation, self.address, self.listener, self.documents, at_rest=at_rest, grounds=grounds)
 
 
 @dataclass(frozen=True)

@@ -33,14 +33,15 @@ def become_subreaper() -> None:
 class Reaper:
     """Collects exits by SIGCHLD and hands each to whoever waits for that pid, early or late."""
 
-    def __init__(self, *, stirred: Callable[[], None] = lambda: None) -> None:
-        """`stirred` is called for each exit."""
-        self._stirred = stirred
+    def __init__(self) -> None:
+        self.stirred: Callable[[], None] = lambda: None
+        """Called for each exit."""
         self._waiting: dict[int, asyncio.Future[Exit]] = {}
         self._unclaimed: OrderedDict[int, Exit] = OrderedDict()
 
-    def start(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self.reap)
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on, whenever `loop` runs."""
+        loop.add_signal_handler(signal.SIGCHLD, self.reap)
         self.reap()
 
     def exit_of(self, pid: int) -> "asyncio.Future[Exit]":
@@ -64,7 +65,7 @@ class Reaper:
                 return
             if pid == 0:
                 return
-            self._stirred()
+            self.stirred()
             code = os.waitstatus_to_exitcode(status)
             self._deliver(Exit(pid=pid, status=code if code >= 0 else 128 - code, time_ns=time.time_ns()))
 

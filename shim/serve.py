@@ -75,6 +75,22 @@ def _prefer_for_oom() -> None:
         own.write_text(str(min(int(own.read_text()) + 1, 1000)))
 
 
+class Grounds:
+    """What a process can have ready before it knows whom it is to serve."""
+
+    def __init__(self) -> None:
+        logging.basicConfig(
+            stream=sys.stderr,
+            level=logging.WARNING,
+            format='time="%(asctime)s" level=%(levelname)s msg="%(message)s"',
+            force=True,
+        )
+        reaper.become_subreaper()
+        self.loop = asyncio.new_event_loop()
+        self.reaper = Reaper()
+        self.reaper.start(self.loop)
+
+
 def serve(
     invocation: Invocation,
     address: Address,
@@ -82,25 +98,19 @@ def serve(
     documents: dict[Path, strict_json.Object],
     *,
     at_rest: Callable[[], None],
-    loop: asyncio.AbstractEventLoop | None = None,
+    grounds: Grounds,
 ) -> None:
     """Serve until containerd says Shutdown and no container is left. Removes the socket.
 
     `documents` holds what is known already of a bundle's config.json. `at_rest` is called whenever there has been
-    nothing to do for a while. `loop` is for a process that has one already.
+    nothing to do for a while.
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if invocation.debug else logging.WARNING,
-        format='time="%(asctime)s" level=%(levelname)s msg="%(message)s"',
-        force=True,
-    )
+    if invocation.debug:
+        logging.getLogger().setLevel(logging.DEBUG)
     gc.enable()
-    reaper.become_subreaper()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with asyncio.Runner(loop_factory=(lambda: loop) if loop else None) as runner:
-        runner.run(_serve(invocation, address, listener, documents, at_rest))
+    with asyncio.Runner(loop_factory=lambda: grounds.loop) as runner:
+        runner.run(_serve(invocation, address, listener, documents, at_rest, grounds.reaper))
 
 
 async def _serve(
@@ -109,14 +119,15 @@ async def _serve(
     listener: socket.socket,
     documents: dict[Path, strict_json.Object],
     at_rest: Callable[[], None],
+    children: Reaper,
 ) -> None:
     stop = asyncio.Event()
     rest = Rest(at_rest)
     loop = asyncio.get_running_loop()
+    # Not by add_signal_handler, which takes longer for each: the loop wakes for these, too, once it has one handler.
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    children = Reaper(stirred=rest.stir)
-    children.start()
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    children.stirred = rest.stir
     publisher = Publisher(address=invocation.ttrpc_address, namespace=invocation.namespace)
     service = TaskService(
         namespace=invocation.namespace,

@@ -53,7 +53,7 @@ def rehearse(times: int = TIMES) -> None:
 
 async def _rehearse(directory: Path, times: int) -> None:
     reaper = Reaper()
-    reaper.start()
+    reaper.start(asyncio.get_running_loop())
     listener = _listener(directory / "shim.sock")
     publisher = Publisher(address=str(directory / "shim.sock"), namespace="rehearsal")
     service = TaskService(

@@ -1,6 +1,5 @@
 """A call of `containerd-shim-teemate-v2`: the child that answers `start` is already the shim."""
 
-import asyncio
 import os
 import signal
 import socket
@@ -8,6 +7,7 @@ import sys
 from pathlib import Path
 
 from shim import action
+from shim.serve import Grounds
 from zygote import caller as callers
 from zygote import model, working_set
 from zygote.child import set_name
@@ -26,7 +26,7 @@ class ShimCall:
     def __init__(self) -> None:
         self._memory: MemoryTemplate | None = None
         self._pages: list[working_set.Range] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._grounds: Grounds | None = None
 
     def prepare(self, serve_next: ServeNext) -> None:
         """Before the first call, in the zygote."""
@@ -40,7 +40,7 @@ class ShimCall:
     def get_ready(self) -> None:
         """In a child that has to wait for its call."""
         working_set.copy(self._pages)
-        self._loop = asyncio.new_event_loop()
+        self._grounds = Grounds()
         if self._memory is not None:
             self._memory.wait()
 
@@ -48,7 +48,8 @@ class ShimCall:
         """Do what was asked for, and if that is `start`, serve for as long as there are containers."""
         for name in os.environ.keys() - set(_KEPT):
             del os.environ[name]
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        if self._grounds is None:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the zygote ignores it, and then no child can be waited for
         outcome = action.perform(call.arguments, environment=os.environ, directory=Path(call.directory))
         if outcome.errors:
             os.write(2, outcome.errors.encode())
@@ -63,9 +64,9 @@ class ShimCall:
         if outcome.service is None:
             return
         if self._memory is None:
-            outcome.service.serve(loop=self._loop)
+            outcome.service.serve(grounds=self._grounds)
             return
         if self._memory.in_model:
             self._memory.be_model()
             set_name(b"teemate-model")
-        outcome.service.serve(at_rest=self._memory.settle, loop=self._loop)
+        outcome.service.serve(at_rest=self._memory.settle, grounds=self._grounds)

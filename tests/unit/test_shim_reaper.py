@@ -17,7 +17,7 @@ def spawn(script: str) -> int:
 def test_an_exit_before_anybody_asks() -> None:
     async def scenario() -> Exit:
         reaper = Reaper()
-        reaper.start()
+        reaper.start(asyncio.get_running_loop())
         pid = spawn("exit 3")
         other = spawn("exit 0")
         await reaper.exit_of(other)
@@ -31,7 +31,7 @@ def test_an_exit_before_anybody_asks() -> None:
 def test_an_exit_that_is_waited_for() -> None:
     async def scenario() -> list[int]:
         reaper = Reaper()
-        reaper.start()
+        reaper.start(asyncio.get_running_loop())
         pids = [spawn(f"exit {number}") for number in range(20)]
         exits = [await reaper.exit_of(pid) for pid in pids]
         assert [each.pid for each in exits] == pids
@@ -44,7 +44,7 @@ def test_an_exit_that_is_waited_for() -> None:
 def test_a_signal_is_128_and_its_number() -> None:
     async def scenario() -> int:
         reaper = Reaper()
-        reaper.start()
+        reaper.start(asyncio.get_running_loop())
         pid = spawn("kill -KILL $$")
         return (await reaper.exit_of(pid)).status
 
@@ -56,7 +56,7 @@ def test_what_ended_before_the_start_is_collected() -> None:
         pid = spawn("exit 5")
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         reaper = Reaper()
-        reaper.start()
+        reaper.start(asyncio.get_running_loop())
         return (await reaper.exit_of(pid)).status
 
     assert asyncio.run(scenario()) == 5
