@@ -71,6 +71,16 @@ def test_a_pods_life_is_that_with_runc(cri: Cri, stack: Stack) -> None:
     assert session(cri, stack, "teemate") == expected
 
 
+AT_A_TERMINAL = """
+import os, sys, time
+while os.get_terminal_size(0) != (91, 37):
+    time.sleep(0.1)
+print("sized", flush=True)
+print("got", sys.stdin.readline(), end="", flush=True)
+sys.exit(5)
+"""
+
+
 @pytest.mark.parametrize("handler", ["runc", "teemate"])
 def test_streams_of_an_exec(cri: Cri, handler: str) -> None:
     """`kubectl exec -i`, and `-it` with a window size."""
@@ -83,12 +93,13 @@ def test_streams_of_an_exec(cri: Cri, handler: str) -> None:
             assert (stream.received[STDOUT], stream.received[STDERR]) == (b"got this\n", b"complaint\n")
             assert status["status"] == "Failure"
             assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "3"}]
-        with cri.exec_stream(container, "sh", "-c", "read line; exec stty size", tty=True) as stream:
+        other = cri.run(pod, "two", "python", "python3", "-c", "import time; time.sleep(1000)")
+        with cri.exec_stream(other, "python3", "-c", AT_A_TERMINAL, tty=True) as stream:
             stream.send(b'{"Width": 91, "Height": 37}', channel=RESIZE)
-            stream.send(b"\n")
-            stream.expect(b"\r\n")
-            assert stream.status()["status"] == "Success"
-            assert stream.received[STDOUT].endswith(b"37 91\r\n"), stream.received
+            stream.expect(b"sized\r\n")  # the size and the input go different ways, and neither waits for the other
+            stream.send(b"this\n")
+            assert stream.status()["details"]["causes"] == [{"reason": "ExitCode", "message": "5"}]
+            assert stream.received[STDOUT].endswith(b"got this\r\n"), stream.received
 
 
 # Answers each line; detached from and attached to again it goes on.
@@ -122,16 +133,6 @@ def test_attach(cri: Cri, handler: str) -> None:
             "stdout F got this",
             "stdout F ready",
         ]
-
-
-AT_A_TERMINAL = """
-import os, sys, time
-while os.get_terminal_size(0) != (91, 37):
-    time.sleep(0.1)
-print("sized", flush=True)
-print("got", sys.stdin.readline(), end="", flush=True)
-sys.exit(5)
-"""
 
 
 @pytest.mark.parametrize("handler", ["runc", "teemate"])
