@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,3 +161,10 @@ def test_what_another_runtime_keeps_is_left_to_it(tmp_path: Path) -> None:
     directory.mkdir(parents=True)
     (directory / "status").write_text("{}")  # crun's
     assert RuncState.read(directory) is None
+
+
+def test_a_container_that_somebody_else_has_removed_is_left_to_runc(tmp_path: Path, document: dict[str, Any]) -> None:
+    """What is known of it was read when it was created."""
+    state = read(tmp_path, document)
+    shutil.rmtree(state.directory)
+    assert not state.forget()
