@@ -40,18 +40,15 @@ _CONFIG = {
 }
 
 
-def rehearse(times: int = TIMES) -> None:
-    """Leaves nothing behind: the loop is closed, the directory removed.
-
-    Once more in a child that waits for its call, it takes the copying of pages off the call's time.
-    """
+def rehearse() -> None:
+    """Leaves nothing behind: the loop is closed, the directory removed."""
     with tempfile.TemporaryDirectory(prefix="teemate-rehearsal-") as name:
         directory = Path(name)
         (directory / "config.json").write_text(json.dumps(_CONFIG))
-        asyncio.run(_rehearse(directory, times))
+        asyncio.run(_rehearse(directory))
 
 
-async def _rehearse(directory: Path, times: int) -> None:
+async def _rehearse(directory: Path) -> None:
     reaper = Reaper()
     reaper.start(asyncio.get_running_loop())
     listener = _listener(directory / "shim.sock")
@@ -63,7 +60,7 @@ async def _rehearse(directory: Path, times: int) -> None:
     server = Server({**service.services(), events.SERVICE: {"Forward": forward}})
     await server.start(listener)
     client = await Client.connect(str(directory / "shim.sock"))
-    for _ in range(times):
+    for _ in range(TIMES):
         _start(directory)
         await client.call(SERVICE_NAMES[0], "Connect", task_v2_pb2.ConnectRequest(id="x"), task_v2_pb2.ConnectResponse)
         with contextlib.suppress(StatusError):  # there is no such container

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.fake_host import REFUSAL, UNKNOWN_POOL
 from tests.harness.patience import PATIENCE
 from tests.harness.process import all_processes, wait_until
 from tests.harness.runtime import RuntimeUnderTest
@@ -69,6 +70,29 @@ def test_one_after_the_other_is_answered_without_a_fork(runtime: RuntimeUnderTes
     assert len(seen | waiting_children(zygote_of(runtime))) <= IN_TURN
     assert runtime.zygote and not runtime.zygote.complaints()
     assert runtime.host.wait_nothing_held()
+
+
+def test_a_call_that_is_refused_leaves_nothing_either(runtime: RuntimeUnderTest) -> None:
+    """No lease for it, or a delegate that cannot be executed: the child gives back what it had, and goes on."""
+    good = runtime.directory / "runc"
+    broken = runtime.directory / "broken"
+    broken.write_bytes(b"\x7fELF")
+    broken.chmod(0o755)
+    seen: set[int] = set()
+    for pool, delegate, said in (
+        (UNKNOWN_POOL, good, REFUSAL),
+        ("default", broken, "cannot be executed"),
+        ("default", good, ""),
+    ):
+        runtime.settings |= {"pool": pool, "delegate": str(delegate)}
+        for command, status in (("create", 0), ("run", 7)):
+            seen |= waiting_children(zygote_of(runtime))
+            done = runtime(command, "--bundle", runtime.bundle, "c1")
+            assert said in done.stderr
+            assert done.returncode == (1 if said else status), done.stderr
+            assert runtime.host.wait_nothing_held()
+    assert len(seen | waiting_children(zygote_of(runtime))) <= IN_TURN
+    assert runtime.zygote and not runtime.zygote.complaints()
 
 
 def open_files(process: int) -> set[str]:

@@ -166,22 +166,25 @@ static int is_taken(int fd)
     return kind == MESSAGE_TAKEN;
 }
 
-static void obey(int fd, unsigned kind, size_t size, const int *descriptors, unsigned count)
+/* Before the front becomes a program the connection is moved: if that fails, there must still be one to say so. */
+static void obey(int *fd, unsigned kind, size_t size, const int *descriptors, unsigned count)
 {
     struct order order;
     unsigned status = 0;
     int error = order_read(&order, buffer, size, descriptors, count);
 
+    if (!error && kind == MESSAGE_EXEC)
+        error = order_move_above_targets(&order, fd);
     if (!error)
         error = kind == MESSAGE_EXEC ? order_exec(&order) : order_spawn(&order, &status);
     order_free(&order);
     if (error)
-        send_number(fd, MESSAGE_FAILED, error);
+        send_number(*fd, MESSAGE_FAILED, error);
     else
-        send_number(fd, MESSAGE_ENDED, status);
+        send_number(*fd, MESSAGE_ENDED, status);
 }
 
-static int follow(int fd)
+static int follow(int *fd)
 {
     int descriptors[ORDER_DESCRIPTORS_MAX];
     struct message_number done;
@@ -192,9 +195,9 @@ static int follow(int fd)
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_PID");
     /* If it cannot be sent the next receive meets the end. */
-    (void)send_streams(fd);
+    (void)send_streams(*fd);
     for (;;) {
-        kind = receive(fd, &size, descriptors, &count);
+        kind = receive(*fd, &size, descriptors, &count);
         if (kind != MESSAGE_EXEC && kind != MESSAGE_SPAWN)
             break;
         obey(fd, kind, size, descriptors, count);
@@ -219,7 +222,7 @@ int call_zygote(const char *host, enum program program, char *const *arguments)
     fd = size ? connect_zygote(host, program) : -1;
     if (fd < 0)
         return CALL_COLD;
-    status = send(fd, buffer, size, MSG_NOSIGNAL) == (ssize_t)size && is_taken(fd) ? follow(fd) : CALL_COLD;
+    status = send(fd, buffer, size, MSG_NOSIGNAL) == (ssize_t)size && is_taken(fd) ? follow(&fd) : CALL_COLD;
     close(fd);
     return status;
 }

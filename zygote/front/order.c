@@ -16,23 +16,29 @@ extern char **environ;
 static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP};
 static volatile pid_t spawned;
 
-/* The source of a dup2 must not be a number that an earlier one has overwritten. */
-static int move_above_targets(struct order *order)
+int order_move_above_targets(const struct order *order, int *fd)
 {
-    int above = STDERR_FILENO;
+    int above = STDERR_FILENO, moved;
 
     for (unsigned i = 0; i < order->descriptor_count; i++)
         if (order->targets[i] > above)
             above = order->targets[i];
-    for (unsigned i = 0; i < order->descriptor_count; i++) {
-        int moved = fcntl(order->descriptors[i], F_DUPFD_CLOEXEC, above + 1);
-
-        if (moved < 0)
-            return errno;
-        close(order->descriptors[i]);
-        order->descriptors[i] = moved;
-    }
+    moved = fcntl(*fd, F_DUPFD_CLOEXEC, above + 1);
+    if (moved < 0)
+        return errno;
+    close(*fd);
+    *fd = moved;
     return 0;
+}
+
+/* The source of a dup2 must not be a number that an earlier one has overwritten. */
+static int move_sources(struct order *order)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < order->descriptor_count && !error; i++)
+        error = order_move_above_targets(order, &order->descriptors[i]);
+    return error;
 }
 
 static int read_strings(struct order *order, char *text, size_t size, unsigned count)
@@ -75,7 +81,7 @@ int order_read(struct order *order, char *bytes, size_t size, const int *descrip
         order->targets[i] = message.targets[i];
     }
     error = read_strings(order, bytes + sizeof(message), size - sizeof(message), message.argument_count);
-    return error ? error : move_above_targets(order);
+    return error ? error : move_sources(order);
 }
 
 void order_free(struct order *order)

@@ -22,6 +22,9 @@ struct order {
 int order_read(struct order *order, char *bytes, size_t size, const int *descriptors, unsigned count);
 void order_free(struct order *order);
 
+/* Give a descriptor a number that the order's program does not get. Return: 0, or an errno, and it is as before. */
+int order_move_above_targets(const struct order *order, int *fd);
+
 /* Become the program. Return: an errno, and only if it failed. */
 int order_exec(const struct order *order);
 
