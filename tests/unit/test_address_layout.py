@@ -3,7 +3,7 @@
 import re
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -20,13 +20,6 @@ STARTS = 5
 def built() -> None:
     mate_process.build()
     build_programs()
-
-
-@pytest.fixture
-def compartment() -> Iterator[Compartment]:
-    made = Compartment.create()
-    yield made
-    made.close()
 
 
 def stack_limit(size: int) -> Callable[[], None]:

@@ -3,7 +3,7 @@
 import os
 import resource
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,13 +21,6 @@ TRUE = "/bin/true"
 @pytest.fixture(scope="module", autouse=True)
 def built() -> None:
     mate_process.build()
-
-
-@pytest.fixture
-def compartment() -> Iterator[Compartment]:
-    compartment = Compartment.create()
-    yield compartment
-    compartment.close()
 
 
 def run_alone(*arguments: str) -> subprocess.CompletedProcess[str]:

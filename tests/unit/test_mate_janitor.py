@@ -25,13 +25,6 @@ def built() -> None:
 
 
 @pytest.fixture
-def compartment() -> Iterator[Compartment]:
-    compartment = Compartment.create()
-    yield compartment
-    compartment.close()
-
-
-@pytest.fixture
 def janitor() -> Iterator[Janitor]:
     with mate_process.janitor() as janitor:
         yield janitor

@@ -1,7 +1,6 @@
 """A vfork child in its parent's compartment: killed at any moment, and with mappings of its own."""
 
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,13 +13,6 @@ from tests.unit.mate_process import Compartment, janitor
 def built() -> None:
     mate_process.build()
     build_programs()
-
-
-@pytest.fixture
-def compartment() -> Iterator[Compartment]:
-    made = Compartment.create()
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("library", ["glibc-dynamic", "musl-static"])
