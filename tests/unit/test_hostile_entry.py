@@ -53,7 +53,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
     (directory / "image").write_bytes(raw)
     program = directory / "hostile_entry"
     flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-mfsgsbase", "-mxsave", "-std=gnu11"]
-    sources = [NATIVE / "hostile_entry.c", NATIVE / "hostile_entry.S"]
+    sources = [NATIVE / name for name in ("hostile_entry.c", "hostile_host.c", "hostile_scrub.c", "hostile_entry.S")]
     subprocess.run(["gcc", *flags, "-o", program, *sources], check=True)
     symbols = subprocess.run(["nm", IMAGE], check=True, capture_output=True, text=True).stdout
     addresses = {name: address for address, _, name in (line.split() for line in symbols.splitlines())}
