@@ -26,6 +26,7 @@ from enclave_host.attach_protocol import (
     send_packet,
     unpack_container,
 )
+from enclave_host.cgroup_migration import MigrationAhead
 from enclave_host.errors import HostError
 from enclave_host.lease import Lease
 from enclave_host.lease_manager import LeaseManager
@@ -44,6 +45,7 @@ class AttachServer:
     def __init__(self, path: Path, leases: LeaseManager) -> None:
         self._path = path
         self._leases = leases
+        self._migration = MigrationAhead()
         self._connections: set[_Connection] = set()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self._sweep: asyncio.TimerHandle | None = None
@@ -97,7 +99,7 @@ class AttachServer:
             _try_send(peer, error_message(AttachType.PING, refusal.code, str(refusal)))
             peer.close()
             return
-        self._connections.add(_Connection(peer, self._leases, self._connections.discard))
+        self._connections.add(_Connection(peer, self._leases, self._migration, self._connections.discard))
 
     def _accept_again(self) -> None:
         if self._listener.fileno() >= 0:
@@ -122,9 +124,16 @@ class AttachServer:
 class _Connection:
     """One peer. It has at most one question under way; leases that it holds and has not bound end with it."""
 
-    def __init__(self, peer: socket.socket, leases: LeaseManager, forget: Callable[["_Connection"], None]) -> None:
+    def __init__(
+        self,
+        peer: socket.socket,
+        leases: LeaseManager,
+        migration: MigrationAhead,
+        forget: Callable[["_Connection"], None],
+    ) -> None:
         self._socket = peer
         self._leases = leases
+        self._migration = migration
         self._forget = forget
         self._held: dict[int, Lease] = {}
         self._cancel: Callable[[], None] | None = None
@@ -204,6 +213,7 @@ class _Connection:
         self._send(Message(message.type))
 
     def _request(self, request: AttachRequest) -> None:
+        self._migration.expect()
         answered = False
 
         def granted(lease: Lease, descriptors: tuple[int, ...]) -> None:

@@ -18,12 +18,12 @@ def _program(name: str) -> Program:
         from zygote.shim_call import ShimCall
 
         rehearsal.rehearse()
-        call = ShimCall()
-        return Program(PROGRAMS[name], call.answer, call.get_ready, call.prepare, is_reusable=False)
+        shim = ShimCall()
+        return Program(PROGRAMS[name], shim.answer, shim.get_ready, shim.on_taken, shim.prepare, is_reusable=False)
     from zygote.runtime_call import RuntimeCall
 
-    runtime = RuntimeCall()
-    return Program(PROGRAMS[name], runtime.answer, runtime.get_ready, runtime.prepare, is_reusable=True)
+    call = RuntimeCall()
+    return Program(PROGRAMS[name], call.answer, call.get_ready, call.on_taken, call.prepare, is_reusable=True)
 
 
 if __name__ == "__main__":

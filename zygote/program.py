@@ -21,6 +21,8 @@ class Program(NamedTuple):
     answer: Callable[[Call, socket.socket, int], None]
     # What a child does while it waits for its first call.
     get_ready: Callable[[], None]
+    # What the zygote does when a child has taken a call.
+    on_taken: Callable[[], None]
     # What the zygote does last before it serves; the function it is given has one call taken.
     prepare: Callable[[ServeNext], None]
     # Whether a child that has answered has nothing of its caller any more, and may answer another.

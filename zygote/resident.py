@@ -66,6 +66,8 @@ class _Children:
             self._busy.append(spare)
         else:
             spare.close()
+        if not self._wait(listener, milliseconds=0):
+            self._program.on_taken()
         # Forking now would hold up what has just been started; but the next caller must not wait for it.
         if not self._free:
             self._wait(listener, milliseconds=IDLE_MILLISECONDS)

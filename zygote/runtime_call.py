@@ -35,6 +35,9 @@ class RuntimeCall:
     def get_ready(self) -> None:
         working_set.copy(self._pages)
 
+    def on_taken(self) -> None:
+        """Nothing: the daemon expects a container when it is asked for a lease, which most calls do not do."""
+
     def answer(self, call: Call, connection: socket.socket, caller: int) -> None:
         """Run the command, and let go of all that is the caller's before it is told."""
         status: int | None = None

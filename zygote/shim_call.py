@@ -1,11 +1,13 @@
 """A call of `containerd-shim-teemate-v2`: the child that answers `start` is already the shim."""
 
+import contextlib
 import os
 import signal
 import socket
 import sys
 from pathlib import Path
 
+from enclave_host.cgroup_migration import pass_grace_period
 from shim import action
 from shim.serve import Grounds
 from zygote import caller as callers
@@ -43,6 +45,11 @@ class ShimCall:
         self._grounds = Grounds()
         if self._memory is not None:
             self._memory.wait()
+
+    def on_taken(self) -> None:
+        """In the zygote: the lease, at which the daemon expects a container, comes too late for all of that time."""
+        with contextlib.suppress(OSError):  # the daemon, which writes to the same files, logs it
+            pass_grace_period()
 
     def answer(self, call: Call, connection: socket.socket, caller: int) -> None:
         """Do what was asked for, and if that is `start`, serve for as long as there are containers."""

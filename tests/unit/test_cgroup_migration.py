@@ -1,0 +1,83 @@
+"""The grace period before a process can be moved between control groups: begun by who expects a container."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from enclave_host import cgroup_migration
+from enclave_host.attach_client import AttachClient
+from enclave_host.cgroup_migration import MigrationAhead, own_groups, pass_grace_period
+from tests.unit.lease_asking import ask, running_host
+
+V1 = "4:name=systemd:/init\n3:cpu,cpuacct:/work\n2:pids:/work/deep\n"
+HYBRID = V1 + "0::/system.slice/x.service\n"
+V2 = "0::/system.slice/x.service\n"
+
+
+def hierarchy(root: Path, *groups: str) -> list[Path]:
+    for group in groups:
+        (root / group).mkdir(parents=True, exist_ok=True)
+        (root / group / "cgroup.procs").touch()
+    return [root / group for group in groups]
+
+
+@pytest.mark.parametrize(
+    ("membership", "groups"),
+    [
+        (V1, ("systemd/init", "cpu,cpuacct/work", "pids/work/deep")),
+        (HYBRID, ("systemd/init", "cpu,cpuacct/work", "pids/work/deep", "unified/system.slice/x.service")),
+        (V2, ("system.slice/x.service",)),
+        ("0::/\n", ("",)),
+        ("1:name=elogind:/a\n0::/b\n", ("b",)),
+    ],
+    ids=["v1", "hybrid", "v2", "v2 root", "one not mounted"],
+)
+def test_own_groups_are_found(tmp_path: Path, membership: str, groups: tuple[str, ...]) -> None:
+    root = tmp_path / "cgroup"
+    root.mkdir()
+    expected = hierarchy(root, *groups)
+    assert own_groups(membership, root) == expected
+
+
+def test_nobody_is_moved() -> None:
+    before = Path("/proc/self/cgroup").read_text()
+    if not any(os.access(group / "cgroup.procs", os.W_OK) for group in own_groups(before)):
+        pytest.skip("not root: this process may not write to its control groups")
+    pass_grace_period()
+    assert Path("/proc/self/cgroup").read_text() == before
+
+
+def test_a_request_for_a_lease_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: list[None] = []
+    monkeypatch.setattr(cgroup_migration, "pass_grace_period", lambda: passed.append(None))
+    with running_host(tmp_path) as host, AttachClient(host.run_directory) as client:
+        assert not passed
+        client.request(ask()).close()
+        host.wait_until(lambda _: bool(passed))
+
+
+def test_one_at_a_time_and_a_failure_is_told_only_to_who_debugs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    passed: list[None] = []
+
+    def fail() -> None:
+        passed.append(None)
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(cgroup_migration, "pass_grace_period", fail)
+
+    async def expect_thrice() -> None:
+        ahead = MigrationAhead()
+        ahead.expect()
+        ahead.expect()
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    caplog.set_level("DEBUG", logger=cgroup_migration.__name__)
+    asyncio.run(expect_thrice())
+    assert len(passed) == 1
+    assert "read-only" in caplog.text
