@@ -10,6 +10,7 @@ from shim.action import perform
 def main() -> int:
     outcome = perform(sys.argv[1:], environment=os.environ, directory=Path.cwd())
     if outcome.service is not None and os.fork() == 0:
+        outcome.service.leave_streams()
         outcome.service.detach()
         outcome.service.serve()
         os._exit(0)

@@ -28,6 +28,9 @@ class Service:
     documents: dict[Path, strict_json.Object]
     """config.json of the first container's bundle, until it is created."""
 
+    def leave_streams(self) -> None:
+        serve.leave_streams(self.invocation)
+
     def detach(self) -> None:
         serve.detach(self.invocation)
 

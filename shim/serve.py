@@ -42,20 +42,24 @@ def prepare(invocation: Invocation) -> tuple[Address, socket.socket | None, stri
     return address, listener, document
 
 
-def detach(invocation: Invocation) -> None:
-    """Cut the shim loose from whoever started it: process group, directory, streams, out-of-memory score, name.
-
-    The session stays, as with the stock shim: the kernel shares out the CPU by session (sched(7), autogroup), and the
-    runtime's processes, which are short, get less of it in a new one.
-    """
-    os.setpgid(0, 0)
-    os.chdir(invocation.bundle)
+def leave_streams(invocation: Invocation) -> None:
+    """Let go of the streams of whoever started the shim: containerd reads them up to their end before it goes on."""
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.dup2(_open_log(invocation.bundle, fallback=null), 2)
     if null > 2:
         os.close(null)
+
+
+def detach(invocation: Invocation) -> None:
+    """Cut the shim loose from whoever started it in all else: process group, directory, out-of-memory score, name.
+
+    The session stays, as with the stock shim: the kernel shares out the CPU by session (sched(7), autogroup), and the
+    runtime's processes, which are short, get less of it in a new one.
+    """
+    os.setpgid(0, 0)
+    os.chdir(invocation.bundle)
     _prefer_for_oom()
     ctypes.CDLL(None).prctl(PR_SET_NAME, b"shim-teemate-v2", 0, 0, 0)
 

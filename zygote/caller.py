@@ -4,6 +4,7 @@ import os
 import resource
 import socket
 import struct
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def _world(process: str) -> tuple[object, ...]:
         lines = file.read(8192).decode(errors="replace").splitlines()
     rights = [line for line in lines if line.partition(":")[0] in _RIGHTS]
     return (*namespaces, root.st_dev, root.st_ino, *rights)
+
+
+def adopt_environment(environment: Mapping[bytes, bytes]) -> None:
+    """Take on these variables and no others."""
+    os.environb.clear()
+    os.environb.update(environment)
 
 
 def adopt_limits(pid: int) -> None:

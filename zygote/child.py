@@ -91,8 +91,6 @@ def _take(connection: socket.socket, caller: int, program: Program) -> None:
     connection.settimeout(None)
     os.chdir(call.directory)
     os.umask(call.umask)
-    os.environb.clear()
-    os.environb.update(call.environment)
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
         os.close(descriptor)

@@ -8,6 +8,7 @@ import sys
 # What a command imports when it needs it, imported before the fork.
 from teemate_runtime.oci import checkpoint, create, delete, exec, kill, run, version  # noqa: F401
 from teemate_runtime.oci.main import run as run_command
+from zygote import caller as callers
 from zygote import runtime_rehearsal, working_set
 from zygote.front_executor import FrontExecutor, FrontHasLeft
 from zygote.program import ServeNext
@@ -40,6 +41,7 @@ class RuntimeCall:
 
     def answer(self, call: Call, connection: socket.socket, caller: int) -> None:
         """Run the command, and let go of all that is the caller's before it is told."""
+        callers.adopt_environment(call.environment)
         status: int | None = None
         with FrontExecutor(connection, caller) as executor, contextlib.suppress(FrontHasLeft):
             status = run_command(call.arguments, f"{sys.prefix}/lib/teemate", executor)

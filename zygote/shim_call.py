@@ -19,7 +19,7 @@ from zygote.protocol import Call, send_done
 from zygote.resident import listen
 
 # Of the caller's environment only this is the shim's business.
-_KEPT = ("PATH", "TEEMATE_HOST", "TEEMATE_RUNTIME_CONFIG", "TTRPC_ADDRESS", "GRPC_ADDRESS")
+_KEPT = (b"PATH", b"TEEMATE_HOST", b"TEEMATE_RUNTIME_CONFIG", b"TTRPC_ADDRESS", b"GRPC_ADDRESS")
 
 
 class ShimCall:
@@ -53,8 +53,7 @@ class ShimCall:
 
     def answer(self, call: Call, connection: socket.socket, caller: int) -> None:
         """Do what was asked for, and if that is `start`, serve for as long as there are containers."""
-        for name in os.environ.keys() - set(_KEPT):
-            del os.environ[name]
+        callers.adopt_environment({name: call.environment[name] for name in _KEPT if name in call.environment})
         if self._grounds is None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the zygote ignores it, and then no child can be waited for
         outcome = action.perform(call.arguments, environment=os.environ, directory=Path(call.directory))
@@ -65,11 +64,12 @@ class ShimCall:
         if outcome.service is not None:
             callers.adopt_limits(caller)
             callers.adopt_cgroup(caller)
-            outcome.service.detach()
+            outcome.service.leave_streams()
         send_done(connection, outcome.status)
         connection.close()
         if outcome.service is None:
             return
+        outcome.service.detach()
         if self._memory is None:
             outcome.service.serve(grounds=self._grounds)
             return
