@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,13 @@ class Container:
     _calls: "set[asyncio.Task[Any]]" = field(default_factory=set)
     """Calls of the runtime that are under way."""
 
-    async def create(self, *, no_pivot: bool, no_new_keyring: bool) -> int:
-        """Create init and return its pid. The caller has mounted the root file system."""
+    async def create(self, *, mount_root: Callable[[], None], no_pivot: bool, no_new_keyring: bool) -> int:
+        """Create init and return its pid. `mount_root` mounts its root file system, and the caller unmounts it."""
         try:
             socket = await self.init.open_streams()
             self.init.pid = await self.runtime.create(
                 self.id,
+                mount_root=mount_root,
                 console_socket=socket.path if socket else None,
                 stdio=self.init.stdio,
                 no_pivot=no_pivot,

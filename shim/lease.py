@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import signal
+from collections.abc import Callable
 
 from shim.delegate import DelegateError
 from teemate_runtime.oci.annotation import Wishes
@@ -20,23 +21,46 @@ USAGE_SECONDS = 2.0
 
 async def acquire(context: Context, wishes: Wishes, container: str, process: str = "") -> Lease:
     """A lease that is not bound yet. Raises Failure."""
+    return await _granted(_ask(context, wishes, container, process))
+
+
+async def acquire_or_leave(
+    context: Context, wishes: Wishes, container: str, meanwhile: Callable[[], None]
+) -> Lease | None:
+    """None only if there is no lease and the operator allows to run unprotected all the same.
+
+    `meanwhile` is done once the daemon has been asked, or has failed to be.
+    """
+    try:
+        asked = _ask(context, wishes, container)
+    except Failure as failure:
+        leave_or_raise(context, container_name(context.root, container), failure)
+        meanwhile()
+        return None
+    try:
+        meanwhile()
+    except BaseException:
+        asked.connection.close()
+        raise
+    try:
+        return await _granted(asked)
+    except Failure as failure:
+        leave_or_raise(context, container_name(context.root, container), failure)
+        return None
+
+
+def _ask(context: Context, wishes: Wishes, container: str, process: str = "") -> Asked:
     name = container_name(context.root, container)
-    asked = Asked(context.settings.attach_socket, wishes, container=name, process=process)
+    return Asked(context.settings.attach_socket, wishes, container=name, process=process)
+
+
+async def _granted(asked: Asked) -> Lease:
     try:
         await _answered(asked.connection)
     except BaseException:
         asked.connection.close()
         raise
     return asked.receive()
-
-
-async def acquire_or_leave(context: Context, wishes: Wishes, container: str) -> Lease | None:
-    """None only if there is no lease and the operator allows to run unprotected all the same."""
-    try:
-        return await acquire(context, wishes, container)
-    except Failure as failure:
-        leave_or_raise(context, container_name(context.root, container), failure)
-        return None
 
 
 def bind_exec(lease: Lease, pid: int) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,19 @@ class Runtime:
             raise DelegateError(str(failure)) from failure
 
     async def create(
-        self, container: str, *, console_socket: Path | None, stdio: Stdio | None, no_pivot: bool, no_new_keyring: bool
+        self,
+        container: str,
+        *,
+        mount_root: Callable[[], None],
+        console_socket: Path | None,
+        stdio: Stdio | None,
+        no_pivot: bool,
+        no_new_keyring: bool,
     ) -> int:
-        """Create the container's init, with a lease bound to it. On failure nothing is left. Returns its pid."""
+        """Create the container's init, with a lease bound to it. Returns its pid.
+
+        On failure nothing is left but what `mount_root` has mounted, whose OSError is passed on.
+        """
         path = self.bundle / "init.pid"
         words = [f"--bundle={self.bundle}"]
         words += [f"--console-socket={console_socket}"] if console_socket else []
@@ -106,9 +117,10 @@ class Runtime:
         words += ["--no-new-keyring"] if no_new_keyring else []
         try:
             if self.is_sandbox:
+                mount_root()
                 await self.delegate.run(["create", *words, f"--pid-file={path}", container], stdio=stdio)
                 return pid_file.read(str(path))
-            prepared = await self._prepare(container, parse(words, CREATE_OPTIONS, command="create"))
+            prepared = await self._prepare(container, parse(words, CREATE_OPTIONS, command="create"), mount_root)
             self._protected = annotation.ours(prepared.bundle.config)
             try:
                 command = ["create", *prepared.words, f"--pid-file={path}", container]
@@ -119,14 +131,19 @@ class Runtime:
         except Failure as failure:
             raise DelegateError(str(failure)) from failure
 
-    async def _prepare(self, container: str, options: Options) -> Prepared:
+    async def _prepare(self, container: str, options: Options, mount_root: Callable[[], None]) -> Prepared:
         opened = Opened(self.context, options)
+
+        def edit_and_mount() -> None:
+            opened.edit()
+            mount_root()
+
         try:
-            lease = await leases.acquire_or_leave(self.context, opened.wishes, container)
+            lease = await leases.acquire_or_leave(self.context, opened.wishes, container, edit_and_mount)
         except BaseException:
             opened.bundle.close()
             raise
-        return opened.edit(lease)
+        return opened.finish(lease)
 
     async def _bind_init(self, prepared: Prepared, container: str, path: Path) -> int:
         try:

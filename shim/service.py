@@ -112,8 +112,6 @@ class TaskService:
 
     async def _create(self, request: Any, options: Any, bundle: Path) -> task_v2_pb2.CreateTaskResponse:
         write_options(bundle, options)
-        if request.rootfs:
-            mount_rootfs(list(request.rootfs), bundle / "rootfs")
         document = self._documents.pop(bundle, None)
         container = Container(
             id=request.id,
@@ -129,7 +127,14 @@ class TaskService:
             publisher=self._publisher,
             init=Process("", self._streams(request)),
         )
-        pid = await container.create(no_pivot=options.no_pivot_root, no_new_keyring=options.no_new_keyring)
+
+        def mount_root() -> None:
+            if request.rootfs:
+                mount_rootfs(list(request.rootfs), bundle / "rootfs")
+
+        pid = await container.create(
+            mount_root=mount_root, no_pivot=options.no_pivot_root, no_new_keyring=options.no_new_keyring
+        )
         self._containers[request.id] = container
         event = events_pb2.TaskCreate(container_id=request.id, bundle=request.bundle, pid=pid)
         event.rootfs.extend(request.rootfs)

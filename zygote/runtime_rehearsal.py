@@ -80,11 +80,13 @@ def _rehearse_run(call: Call, daemon: socket.socket) -> None:
     options = parse(context.words, RUN_OPTIONS, command="run")
     opened = Opened(context, options)
     try:
-        lease = _lease(Asked(context.settings.attach_socket, opened.wishes, container="rehearsal/x"), daemon)
+        asked = Asked(context.settings.attach_socket, opened.wishes, container="rehearsal/x")
+        opened.edit()
+        lease = _lease(asked, daemon)
     except BaseException:
         opened.bundle.close()
         raise
-    prepared = opened.edit(lease)
+    prepared = opened.finish(lease)
     try:
         words = [context.delegate, *context.global_words(), *prepared.words]
         front, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

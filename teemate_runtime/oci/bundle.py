@@ -78,6 +78,11 @@ class Bundle:
             raise Failure(f"config.json in {self.path} cannot be edited", cause=error.strerror or str(error)) from None
         self._replaced = True
 
+    def read_again(self) -> None:
+        """Undo every edit, of the file and of self.config."""
+        self.restore()
+        self.config = self._parse()
+
     def restore(self) -> None:
         """Give config.json its own bytes (and inode) back."""
         if self._replaced:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from teemate_runtime.oci import annotation, log, seccomp, spec
 from teemate_runtime.oci.bundle import Bundle
 from teemate_runtime.oci.context import Context
 from teemate_runtime.oci.failure import Failure
-from teemate_runtime.oci.lease import FIRST_DESCRIPTOR, Lease, container_name
+from teemate_runtime.oci.lease import FIRST_DESCRIPTOR, Asked, Lease, container_name
 from teemate_runtime.oci.options import Options, Table, count_option
 
 CREATE_OPTIONS: Table = {
@@ -68,19 +69,23 @@ class Opened:
             self.bundle.close()
             raise
 
-    def edit(self, lease: Lease | None) -> Prepared:
-        """Put the mate in front. Takes the lease over; on failure it is back in its pool and the bundle is closed."""
+    def edit(self) -> None:
+        """Put the mate in front. Needs no answer of the daemon, and so can be done before it has come."""
+        spec.edit(
+            self.bundle.config,
+            mate=self._context.settings.mate,
+            lease_descriptor=FIRST_DESCRIPTOR + self._preserved,
+            pool=self.wishes.pool,
+        )
+        self.bundle.replace_config()
+
+    def finish(self, lease: Lease | None) -> Prepared:
+        """Takes lease and bundle over; on failure they are closed. Without a lease an edit is undone."""
         try:
-            if lease:
-                spec.edit(
-                    self.bundle.config,
-                    mate=self._context.settings.mate,
-                    lease_descriptor=FIRST_DESCRIPTOR + self._preserved,
-                    pool=self.wishes.pool,
-                )
-            else:
+            if lease is None:
+                self.bundle.read_again()
                 spec.mark_unprotected(self.bundle.config)
-            self.bundle.replace_config()
+                self.bundle.replace_config()
             return Prepared(self.bundle, lease, self._options, self._preserved)
         except BaseException:
             self.bundle.close()
@@ -92,11 +97,11 @@ class Opened:
 def prepare(context: Context, options: Options, container: str) -> Prepared:
     opened = Opened(context, options)
     try:
-        lease = lease_or_leave(context, opened.wishes, container=container)
+        lease = lease_or_leave(context, opened.wishes, container=container, meanwhile=opened.edit)
     except BaseException:
         opened.bundle.close()
         raise
-    return opened.edit(lease)
+    return opened.finish(lease)
 
 
 def preserved_descriptors(context: Context, options: Options) -> int:
@@ -114,11 +119,31 @@ def preserved_descriptors(context: Context, options: Options) -> int:
     return preserved
 
 
-def lease_or_leave(context: Context, wishes: annotation.Wishes, *, container: str, process: str = "") -> Lease | None:
-    """A lease. None only if there is none and the operator allows to run the program unprotected all the same."""
+def lease_or_leave(
+    context: Context,
+    wishes: annotation.Wishes,
+    *,
+    container: str,
+    process: str = "",
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Lease | None:
+    """A lease. None only if there is none and the operator allows to run the program unprotected all the same.
+
+    `meanwhile` is done once the daemon has been asked.
+    """
     name = container_name(context.root, container)
     try:
-        return Lease.acquire(context.settings.attach_socket, wishes, container=name, process=process)
+        asked = Asked(context.settings.attach_socket, wishes, container=name, process=process)
+    except Failure as failure:
+        leave_or_raise(context, name, failure)
+        return None
+    try:
+        meanwhile()
+    except BaseException:
+        asked.connection.close()
+        raise
+    try:
+        return asked.receive()
     except Failure as failure:
         leave_or_raise(context, name, failure)
         return None
