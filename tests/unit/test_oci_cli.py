@@ -174,6 +174,16 @@ def test_no_daemon_and_told_to_go_on(runtime: RuntimeUnderTest) -> None:
     assert "UNPROTECTED" in runtime.log.read_text()
 
 
+def test_refused_and_told_to_go_on(runtime: RuntimeUnderTest) -> None:
+    """The bundle has been edited for the mate by then."""
+    given = json.loads((runtime.bundle / "config.json").read_text())
+    runtime.settings["insecure__allow_unprotected"] = "true"
+    assert runtime(f"--pool={UNKNOWN_POOL}", "create", "--bundle", runtime.bundle, "c1").returncode == 0
+    (call,) = runtime.calls("create")
+    assert call["config"] == given | {"annotations": given.get("annotations", {}) | {"io.teemate.unprotected": "true"}}
+    assert json.loads((runtime.bundle / "config.json").read_text()) == given
+
+
 def test_the_daemons_refusal_is_shown(runtime: RuntimeUnderTest) -> None:
     done = runtime(f"--pool={UNKNOWN_POOL}", "create", "--bundle", runtime.bundle, "c1")
     assert done.returncode == 1 and REFUSAL in done.stderr and REFUSAL in (runtime.last_error() or "")
