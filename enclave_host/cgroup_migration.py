@@ -34,14 +34,23 @@ def pass_grace_period() -> None:
     """
     for group in own_groups(Path("/proc/self/cgroup").read_text()):
         try:
-            processes = os.open(group / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            processes = os.open(group / "cgroup.procs", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             continue  # a hierarchy that is not mounted
         try:
-            os.write(processes, b"0")
+            # In a cgroup namespace a name may mean another group to us than to whoever has mounted the hierarchy.
+            if str(os.getpid()).encode() in _content(processes).split():
+                os.write(processes, b"0")
+                return
         finally:
             os.close(processes)
-        return
+
+
+def _content(file: int) -> bytes:
+    content = b""
+    while chunk := os.read(file, 1 << 16):
+        content += chunk
+    return content
 
 
 class MigrationAhead:

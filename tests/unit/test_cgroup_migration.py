@@ -43,12 +43,18 @@ def test_this_process_has_a_group_and_is_not_moved() -> None:
     assert Path("/proc/self/cgroup").read_text() == before
 
 
-def test_a_hierarchy_that_is_not_mounted_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mounted").mkdir()
-    (tmp_path / "mounted" / "cgroup.procs").touch()
-    monkeypatch.setattr(cgroup_migration, "own_groups", lambda _: iter([tmp_path / "absent", tmp_path / "mounted"]))
+def test_only_the_group_where_this_process_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one that is absent, nor one that only has its name: in a cgroup namespace both occur."""
+    groups = [tmp_path / name for name in ("absent", "of others", "ours", "later")]
+    members = {"of others": f"1\n1{os.getpid()}\n", "ours": f"1\n{os.getpid()}\n", "later": f"{os.getpid()}\n"}
+    for group in groups[1:]:
+        group.mkdir()
+        (group / "cgroup.procs").write_text(members[group.name])
+    monkeypatch.setattr(cgroup_migration, "own_groups", lambda _: iter(groups))
     pass_grace_period()
-    assert (tmp_path / "mounted" / "cgroup.procs").read_text() == "0"
+    assert {group.name: (group / "cgroup.procs").read_text() for group in groups[1:]} == members | {
+        "ours": members["ours"] + "0"
+    }
 
 
 def test_a_request_for_a_lease_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
