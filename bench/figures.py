@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +47,17 @@ class Suite:
         return path
 
 
-def interleaved(rounds: int, **sources: Callable[[], float]) -> dict[str, list[float]]:
-    """One value of each source in turn, so that a slow moment of the machine falls on all of them."""
+def interleaved(rounds: int, pause: float = 0.0, **sources: Callable[[], float]) -> dict[str, list[float]]:
+    """One value of each source in turn, so that a slow moment of the machine falls on all of them.
+
+    Before each, `pause` seconds in which nothing happens.
+    """
     samples: dict[str, list[float]] = {name: [] for name in sources}
     for source in sources.values():
         source()  # warm
     for _ in range(rounds):
         for name, source in sources.items():
+            time.sleep(pause)
             samples[name].append(source())
     return samples
 
@@ -65,8 +70,9 @@ def compare(
     baseline: tuple[str, Callable[[], float]],
     measured: tuple[str, Callable[[], float]],
     target: float | None = None,
+    pause: float = 0.0,
 ) -> Figure:
-    samples = interleaved(rounds, baseline=baseline[1], measured=measured[1])
+    samples = interleaved(rounds, pause, baseline=baseline[1], measured=measured[1])
     return figure(
         name,
         unit=unit,

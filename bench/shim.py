@@ -11,7 +11,7 @@ from tests.harness.containerd import OWN_SHIM, STOCK_SHIM
 from tests.harness.process import HarnessError
 from tests.harness.stack import Stack
 
-ROUNDS = 21
+ROUNDS = 41
 TARGET = 0.75
 SHIMS = 20
 # Its own for each run of the benchmark: the control groups of two containers of one name are the same.
