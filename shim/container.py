@@ -169,6 +169,8 @@ class Container:
         process = self.process(exec_id)
         if process.status == Status.RUNNING:
             raise StatusError(Code.FAILED_PRECONDITION, f"exec {exec_id} is running: cannot be deleted")
+        if process.status == Status.STOPPED:
+            await process.ended
         await process.drain()
         process.close()
         self.execs.pop(exec_id, None)
@@ -268,11 +270,18 @@ class Container:
                 self.paused = False
             if process is self.init and self.runtime.shares_processes:
                 _keep(asyncio.create_task(self._end_the_rest(future.result())))
+            elif process.has_unread_output:
+                _keep(asyncio.create_task(self._end_when_read(process, future.result())))
             elif not process.ended.done():
                 process.ended.set_result(future.result())
 
         self.reaper.exit_of(process.pid).add_done_callback(note)
         _keep(asyncio.create_task(self._announce_exit(process)))
+
+    async def _end_when_read(self, process: Process, ended: Exit) -> None:
+        await process.output_read()
+        if not process.ended.done():
+            process.ended.set_result(ended)
 
     async def _end_the_rest(self, ended: Exit) -> None:
         """Init has ended, and with it the container: in a shared pid namespace its other processes would live on."""

@@ -13,6 +13,10 @@ from shim.stdio import Stdio, StdioError, open_stdio
 
 # containerd's runc shim waits as long for the output of a deleted process.
 DRAIN_TIMEOUT = 10.0
+# A client that learns of the end before it has begun to read may give up its FIFO: ctr does. What is short and soon
+# over is then lost, on a busy machine in one of fifty runs with a shim that does not wait.
+READ_RETRY_SECONDS = 0.001
+READ_TRIES = 200
 
 
 class Status(IntEnum):
@@ -95,6 +99,17 @@ class Process:
             self.console.close_stdin()
         elif self.stdio is not None:
             self.stdio.close_stdin()
+
+    @property
+    def has_unread_output(self) -> bool:
+        return self.stdio is not None and self.stdio.is_unread
+
+    async def output_read(self) -> None:
+        """Wait for a client that is about to read, but not for long: there may be none."""
+        for _ in range(READ_TRIES):
+            if not self.has_unread_output:
+                break
+            await asyncio.sleep(READ_RETRY_SECONDS)
 
     async def drain(self) -> None:
         """Wait until all output has reached containerd's FIFOs, for at most DRAIN_TIMEOUT seconds."""

@@ -6,10 +6,13 @@ through a pipe: stdin, since a FIFO that no client has opened yet would read as 
 writes its own complaints there, which are not the container's.
 """
 
+import array
 import asyncio
 import contextlib
+import fcntl
 import os
 import stat
+import termios
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -64,6 +67,11 @@ class Stdio:
         """Wait until everything written has reached containerd's FIFO."""
         if self._stderr is not None:
             await asyncio.wait([self._stderr.drained], timeout=timeout)
+
+    @property
+    def is_unread(self) -> bool:
+        """Is there output that nobody has read yet? Not known of a log file or a log program: then it is not."""
+        return any(_unread_bytes(fd) for fd in self._kept) or (self._stderr is not None and self._stderr.is_behind)
 
     def close(self) -> None:
         """Give everything back."""
@@ -166,6 +174,11 @@ class StderrCopier:
         os.set_blocking(self._reader, False)
         os.set_blocking(output, False)
 
+    @property
+    def is_behind(self) -> bool:
+        """Is there something left to copy?"""
+        return self._reader >= 0 and bool(self._pending or _unread_bytes(self._reader))
+
     def start(self) -> None:
         """Copy from now on. Never called, and the text dropped, when the OCI runtime has failed."""
         self._loop.add_reader(self._reader, self._read)
@@ -197,6 +210,12 @@ class StderrCopier:
         else:
             self._loop.remove_writer(self._output)
             self._loop.add_reader(self._reader, self._read)
+
+
+def _unread_bytes(fifo: int) -> int:
+    count = array.array("i", [0])
+    fcntl.ioctl(fifo, termios.FIONREAD, count)
+    return count[0]
 
 
 async def _open_output(name: str, kept: list[int]) -> int:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
+from shim import process
 from shim.container import Container
 from shim.events import Publisher
 from shim.process import Process, Status, Streams
 from shim.reaper import Exit, Reaper
 from shim.runtime import Runtime
+from shim.stdio import open_stdio
 
 
 class FakeRuntime:
     """Kills take until `killed` is set."""
+
+    shares_processes = False
 
     def __init__(self) -> None:
         self.killed = asyncio.Event()
@@ -34,20 +41,25 @@ class FakePublisher:
         pass
 
 
+def a_container(bundle: Path, runtime: FakeRuntime) -> Container:
+    streams = Streams(stdin="", stdout="", stderr="", terminal=False, container="c", namespace="n")
+    return Container(
+        id="c",
+        bundle=bundle,
+        runtime=cast(Runtime, runtime),
+        reaper=Reaper(),
+        publisher=cast(Publisher, FakePublisher()),
+        init=Process("", streams),
+    )
+
+
 def test_a_kill_is_answered_before_its_victim_is_deleted(tmp_path: Path) -> None:
     """Shutdown follows Delete: what is answered later is not answered at all."""
 
     async def scenario() -> list[str]:
         runtime = FakeRuntime()
-        streams = Streams(stdin="", stdout="", stderr="", terminal=False, container="c", namespace="n")
-        container = Container(
-            id="c",
-            bundle=tmp_path,
-            runtime=cast(Runtime, runtime),
-            reaper=Reaper(),
-            publisher=cast(Publisher, FakePublisher()),
-            init=Process("", streams, pid=4711, status=Status.RUNNING),
-        )
+        container = a_container(tmp_path, runtime)
+        container.init.pid, container.init.status = 4711, Status.RUNNING
         order: list[str] = []
         kill = asyncio.create_task(container.kill("", 9, everyone=False))
         kill.add_done_callback(lambda _: order.append("killed"))
@@ -65,3 +77,63 @@ def test_a_kill_is_answered_before_its_victim_is_deleted(tmp_path: Path) -> None
         return order
 
     assert asyncio.run(scenario()) == ["killed", "deleted"]
+
+
+def written_fifo(directory: Path, *, text: bytes) -> tuple[Path, int]:
+    """A FIFO with `text` in it, and the descriptor of a client that has opened it and not read yet."""
+    path = directory / "stdout"
+    os.mkfifo(path)
+    client = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(path, os.O_WRONLY)
+    os.write(writer, text)
+    os.close(writer)
+    return path, client
+
+
+async def end(container: Container) -> None:
+    """Have its init end."""
+    container.init.pid, container.init.status = 4711, Status.RUNNING
+    container._watch(container.init)
+    container.reaper._deliver(Exit(pid=4711, status=0, time_ns=1))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert container.init.status == Status.STOPPED
+
+
+@pytest.mark.parametrize("somebody_reads", [True, False])
+def test_an_end_is_told_when_the_output_has_been_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, somebody_reads: bool
+) -> None:
+    """ctr gives up a FIFO that it is about to read when it hears of the end. But there may be no client at all."""
+    monkeypatch.setattr(process, "READ_TRIES", 10**6 if somebody_reads else 3)
+
+    async def scenario() -> None:
+        path, client = written_fifo(tmp_path, text=b"hello\n")
+        stdio = await open_stdio(stdin="", stdout=str(path), stderr="", container="c", namespace="n")
+        container = a_container(tmp_path, FakeRuntime())
+        container.init.stdio = stdio
+        stdio.taken()
+        await end(container)
+        assert not container.init.ended.done()
+        if somebody_reads:
+            assert os.read(client, 100) == b"hello\n"
+        assert (await container.init.ended).status == 0
+        container.init.close()
+        os.close(client)
+
+    asyncio.run(scenario())
+
+
+def test_an_end_without_output_is_told_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path, client = written_fifo(tmp_path, text=b"")
+        stdio = await open_stdio(stdin="", stdout=str(path), stderr="", container="c", namespace="n")
+        container = a_container(tmp_path, FakeRuntime())
+        container.init.stdio = stdio
+        stdio.taken()
+        await end(container)
+        assert container.init.ended.done()
+        container.init.close()
+        os.close(client)
+
+    asyncio.run(scenario())
