@@ -15,7 +15,9 @@ from typing import Any
 
 from shim import lease as leases
 from shim.bundle import annotations_in, oci_version_in, shares_processes, uses_systemd_cgroup
+from shim.crun_state import CrunState
 from shim.delegate import Delegate, DelegateError
+from shim.delegate_state import DelegateState
 from shim.reaper import Exit, Reaper
 from shim.runc_state import RuncState
 from shim.stdio import Stdio
@@ -76,8 +78,8 @@ class Runtime:
     """A pod's pause container: it runs no code of the user's, and takes no compartment."""
     _protected: dict[str, str] = field(default_factory=dict)
     """The annotations io.teemate.* of the running container; without MATE it holds no lease (a pause container)."""
-    _state: RuncState | None = None
-    """What counts of runc's state.json: all of it stays as `create` has written it."""
+    _state: DelegateState | None = None
+    """What counts of the delegate's record: all of it stays as `create` has written it."""
 
     @classmethod
     def from_options(
@@ -169,8 +171,9 @@ class Runtime:
         else:
             await self.delegate.run(["start", container])
 
-    def _read_state(self, container: str) -> RuncState | None:
-        return RuncState.read(Path(self.context.root or "/") / container)
+    def _read_state(self, container: str) -> DelegateState | None:
+        directory = Path(self.context.root or "/") / container
+        return RuncState.read(directory) or CrunState.read(directory)
 
     async def exec(
         self, container: str, *, exec_id: str, spec: bytes, console_socket: Path | None, stdio: Stdio | None

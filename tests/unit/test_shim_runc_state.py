@@ -7,24 +7,21 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shim import runc_state
 from shim.delegate import DelegateError
 from shim.runc_state import RuncState
 
 
 @pytest.fixture
-def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cgroups(tmp_path: Path) -> Path:
     root = tmp_path / "cgroup"
-    monkeypatch.setattr(runc_state, "_CGROUP_ROOT", root)
     (root / "cpu" / "c1").mkdir(parents=True)
     (root / "memory" / "c1").mkdir(parents=True)
-    yield root
+    return root
 
 
 @pytest.fixture
@@ -43,8 +40,12 @@ def written(tmp_path: Path, document: dict[str, Any]) -> Path:
     return directory
 
 
+def read_if_known(tmp_path: Path, document: dict[str, Any]) -> RuncState | None:
+    return RuncState.read(written(tmp_path, document), cgroup_root=tmp_path / "cgroup")
+
+
 def read(tmp_path: Path, document: dict[str, Any]) -> RuncState:
-    state = RuncState.read(written(tmp_path, document))
+    state = read_if_known(tmp_path, document)
     assert state
     return state
 
@@ -146,14 +147,14 @@ def test_a_resctrl_group_is_left_to_runc(tmp_path: Path, document: dict[str, Any
 def test_a_record_of_another_form_is_left_to_runc(
     tmp_path: Path, document: dict[str, Any], change: dict[str, Any]
 ) -> None:
-    assert RuncState.read(written(tmp_path, document | change)) is None
+    assert read_if_known(tmp_path, document | change) is None
 
 
 def test_a_path_out_of_the_control_groups_is_left_to_runc(
     tmp_path: Path, cgroups: Path, document: dict[str, Any]
 ) -> None:
     document["cgroup_paths"]["cpu"] = f"{cgroups}/../root"
-    assert RuncState.read(written(tmp_path, document)) is None
+    assert read_if_known(tmp_path, document) is None
 
 
 def test_what_another_runtime_keeps_is_left_to_it(tmp_path: Path) -> None:
