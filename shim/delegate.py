@@ -60,7 +60,7 @@ class Delegate:
             pid = os.posix_spawn(
                 path,
                 [path, *self.context.global_words(), *words],
-                os.environ,
+                _environment(),
                 file_actions=actions,
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
                 setsigmask=[],
@@ -86,6 +86,14 @@ class Delegate:
                 if entry.get("level") == "error":
                     return str(entry.get("msg", ""))
         return ""
+
+
+def _environment() -> dict[str, str]:
+    """Without what systemd has given to containerd: the container's readiness would be waited for, and told to systemd.
+
+    So does containerd's own library, go-runc.
+    """
+    return {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
 
 
 def _memfd(stack: contextlib.ExitStack, content: bytes) -> int:
