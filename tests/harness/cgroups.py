@@ -15,9 +15,18 @@ def new_name() -> str:
     return f"teemate-test-{secrets.token_hex(4)}"
 
 
+def _everywhere(name: str) -> list[Path]:
+    return [*ROOT.glob(name), *ROOT.glob(f"*/{name}")]
+
+
+def inside(name: str) -> list[Path]:
+    """The groups in the group of that name, in every hierarchy."""
+    return [path for cgroup in _everywhere(name) for path in cgroup.glob("*/")]
+
+
 def remove(name: str) -> None:
     """Remove the group in every hierarchy. Those of its containers go when these do: wait for that."""
-    for cgroup in (*ROOT.glob(name), *ROOT.glob(f"*/{name}")):
+    for cgroup in _everywhere(name):
         if not wait_until(lambda cgroup=cgroup: _removed(cgroup)):  # type: ignore[misc]
             raise HarnessError(f"cgroups are left in {cgroup}: {[path.name for path in cgroup.glob('*/')]}")
 

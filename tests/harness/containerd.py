@@ -11,6 +11,7 @@ from tests.harness import cgroups
 from tests.harness.paths import BIN, CONTAINERD, CTR, RUNTIME, SYSTEM_PATH
 from tests.harness.patience import PATIENCE
 from tests.harness.process import Daemon, clean_environment, first_in_line
+from tests.harness.world import World
 
 STOCK_SHIM = "io.containerd.runc.v2"
 OWN_SHIM = "io.containerd.teemate.v2"
@@ -37,7 +38,15 @@ class Programs:
 
 
 class Containerd:
-    def __init__(self, *, directory: Path, environment: Mapping[str, str], programs: Programs | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        environment: Mapping[str, str],
+        programs: Programs | None = None,
+        world: World | None = None,
+    ) -> None:
+        self._world = world or World()
         self.directory = directory
         self.socket = directory / "c.sock"
         self.runc_root = directory / "runc"
@@ -57,7 +66,7 @@ class Containerd:
         config.write_text(self.configuration())
         self.daemon = Daemon(
             name="containerd",
-            argv=[self.programs.containerd, "--config", config],
+            argv=self._world.argv([self.programs.containerd, "--config", config]),
             log=self.directory / "containerd.log",
             environment=self._environment,
         )
@@ -124,6 +133,10 @@ class Containerd:
             name,
             *command,
         ]
+
+    def cgroups(self) -> list[Path]:
+        """The control groups of its containers, in every hierarchy."""
+        return cgroups.inside(self._cgroup)
 
     def stop(self) -> None:
         if self.daemon:

@@ -12,6 +12,7 @@ from typing import Any
 from tests.harness.paths import CRUN, DOCKER, DOCKERD, RUNTIME
 from tests.harness.patience import PATIENCE
 from tests.harness.process import Daemon, clean_environment
+from tests.harness.world import World
 
 UNKNOWN_POOL = "no-such-pool"
 
@@ -26,7 +27,9 @@ class Docker:
         pools: Sequence[str],
         client: Path = DOCKER,
         server: Path = DOCKERD,
+        world: World | None = None,
     ) -> None:
+        self._world = world or World()
         self.directory = directory
         self._client = client
         self._server = server
@@ -45,18 +48,20 @@ class Docker:
         config.write_text(json.dumps({"runtimes": self._runtimes}))
         self.daemon = Daemon(
             name="dockerd",
-            argv=[
-                self._server,
-                f"--config-file={config}",
-                f"--data-root={self.directory}/data",
-                f"--exec-root={self.directory}/exec",
-                f"--pidfile={self.directory}/dockerd.pid",
-                f"--host=unix://{self.socket}",
-                f"--containerd={self._containerd}",
-                "--iptables=false",
-                "--ip6tables=false",
-                "--bridge=none",
-            ],
+            argv=self._world.argv(
+                [
+                    self._server,
+                    f"--config-file={config}",
+                    f"--data-root={self.directory}/data",
+                    f"--exec-root={self.directory}/exec",
+                    f"--pidfile={self.directory}/dockerd.pid",
+                    f"--host=unix://{self.socket}",
+                    f"--containerd={self._containerd}",
+                    "--iptables=false",
+                    "--ip6tables=false",
+                    "--bridge=none",
+                ]
+            ),
             log=self.directory / "dockerd.log",
             environment=self._environment,
         )

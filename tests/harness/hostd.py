@@ -14,6 +14,7 @@ import yaml
 from tests.harness.paths import HOSTD, LIBOS, MATE, TEEMATE
 from tests.harness.patience import PATIENCE
 from tests.harness.process import Daemon, clean_environment
+from tests.harness.world import World
 
 # The pools a test finds unless it names its own: one that is roomy, one that is full at two, and the
 # conventional way (an enclave for each container) in its fastest variant.
@@ -33,7 +34,15 @@ class Descriptors:
 
 
 class HostDaemon:
-    def __init__(self, *, directory: Path, mark: Mapping[str, str], pools: Mapping[str, dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        mark: Mapping[str, str],
+        pools: Mapping[str, dict[str, Any]],
+        world: World | None = None,
+    ) -> None:
+        self._world = world or World()
         self.directory = directory
         self.run_directory = directory / "run"
         self.config = directory / "hostd.yaml"
@@ -58,7 +67,7 @@ class HostDaemon:
         )
         self.daemon = Daemon(
             name="teemate-hostd",
-            argv=[HOSTD, "--config", self.config],
+            argv=self._world.argv([HOSTD, "--config", self.config]),
             log=self.directory / "hostd.log",
             environment=clean_environment(self._mark),
         )

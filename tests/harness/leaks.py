@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from tests.harness.mounts import mounts_under
 from tests.harness.patience import PATIENCE
 from tests.harness.process import wait_until
 from tests.harness.stack import Stack
@@ -30,7 +29,7 @@ def holdings(stack: Stack) -> Holdings:
     descriptors = stack.hostd.descriptors()
     return Holdings(
         processes=_processes(stack),
-        mounts=frozenset(str(point) for point in mounts_under(stack.directory)),
+        mounts=frozenset(str(point) for point in stack.mounts()),
         descriptors=descriptors.count,
         memfd_bytes=descriptors.memfd_bytes - sum(int(pool["prepared_memory"]) for pool in pools),
         leases=len(stack.hostd.leases()),

@@ -12,6 +12,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.empty_pb2 import Empty
+
 from protos.containerd import task_v2_pb2
 from shim.runtime import ROOT_NAME
 from shim.service import SERVICE_NAMES
@@ -24,6 +26,7 @@ from tests.harness.stack import Stack
 
 SHIM_NAME = "shim-teemate-v2"
 SOCKETS = Path("/run/containerd/s")
+RECORDS = {"runc": "state.json", "crun": "status"}
 
 
 def tasks(containerd: Containerd) -> dict[str, tuple[int, str]]:
@@ -59,49 +62,73 @@ def shims(stack: Stack) -> set[int]:
     return {pid for pid, info in stack.processes().items() if info.name == SHIM_NAME and info.state != "Z"}
 
 
+def delegate_root(containerd: Containerd, namespace: str = "default") -> Path:
+    """Where the delegate keeps what it knows, a directory for each container."""
+    return containerd.directory / "state" / ROOT_NAME / namespace
+
+
 def delegate_containers(containerd: Containerd, namespace: str = "default") -> set[str]:
-    root = containerd.directory / "state" / ROOT_NAME / namespace
+    root = delegate_root(containerd, namespace)
     return {entry.name for entry in root.iterdir()} if root.exists() else set()
 
 
-def state(address: str, container: str) -> task_v2_pb2.StateResponse:
-    """What a shim itself says of its container, by its own socket."""
-
-    async def ask() -> task_v2_pb2.StateResponse:
-        client = await Client.connect(address)
-        try:
-            request = task_v2_pb2.StateRequest(id=container)
-            return await client.call(SERVICE_NAMES[0], "State", request, task_v2_pb2.StateResponse, timeout=PATIENCE)
-        finally:
-            await client.close()
-
-    return asyncio.run(ask())
+def delegate_of(containerd: Containerd, container: str) -> str:
+    """Which delegate it is, by the record that it keeps of the container."""
+    directory = delegate_root(containerd) / container
+    (name,) = (name for name, record in RECORDS.items() if (directory / record).exists())
+    return name
 
 
-def stats(address: str, container: str) -> Any:
-    """The metrics (an Any) that a shim itself gives for its container, by its own socket."""
+def call(address: str, method: str, request: Any, response_type: Any) -> Any:
+    """Ask a shim by its own socket. Raises StatusError."""
 
     async def ask() -> Any:
         client = await Client.connect(address)
         try:
-            request = task_v2_pb2.StatsRequest(id=container)
-            response = await client.call(SERVICE_NAMES[0], "Stats", request, task_v2_pb2.StatsResponse, timeout=20)
-            return response.stats
+            return await client.call(SERVICE_NAMES[0], method, request, response_type, timeout=PATIENCE)
         finally:
             await client.close()
 
     return asyncio.run(ask())
 
 
+def state(address: str, container: str) -> task_v2_pb2.StateResponse:
+    """What a shim itself says of its container."""
+    request = task_v2_pb2.StateRequest(id=container)
+    response: task_v2_pb2.StateResponse = call(address, "State", request, task_v2_pb2.StateResponse)
+    return response
+
+
+def stats(address: str, container: str) -> Any:
+    """The metrics (an Any) that a shim itself gives for its container."""
+    return call(address, "Stats", task_v2_pb2.StatsRequest(id=container), task_v2_pb2.StatsResponse).stats
+
+
+def update(address: str, container: str, resources: dict[str, Any]) -> None:
+    """Set a container's limits; `resources` as in the OCI spec."""
+    request = task_v2_pb2.UpdateTaskRequest(id=container)
+    request.resources.value = json.dumps(resources).encode()
+    call(address, "Update", request, Empty)
+
+
+def bundle_root(containerd: Containerd) -> Path:
+    return containerd.directory / "state" / "io.containerd.runtime.v2.task" / "default"
+
+
 def address(containerd: Containerd, container: str) -> str:
     """Where the shim of a container listens."""
-    bundle = containerd.directory / "state" / "io.containerd.runtime.v2.task" / "default" / container
-    return (bundle / "address").read_text().removeprefix("unix://")
+    return (bundle_root(containerd) / container / "address").read_text().removeprefix("unix://")
 
 
 def bundles(containerd: Containerd) -> set[str]:
-    root = containerd.directory / "state" / "io.containerd.runtime.v2.task" / "default"
+    root = bundle_root(containerd)
     return {entry.name for entry in root.iterdir()} if root.exists() else set()
+
+
+def traces(containerd: Containerd) -> set[str]:
+    """What containers have in files: bundles, the delegate's directories, the sockets of their shims."""
+    own = {address(containerd, bundle) for bundle in bundles(containerd)}
+    return bundles(containerd) | delegate_containers(containerd) | own
 
 
 class Events:

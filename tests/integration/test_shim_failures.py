@@ -35,7 +35,7 @@ def fragile() -> Iterator[Stack]:
 def watched(fragile: Stack) -> Iterator[Stack]:
     """Nothing may be left: processes, mounts, descriptors, leases; nor sockets, bundles, the delegate's containers."""
     before = holdings(fragile)
-    files = traces(fragile)
+    files = tasks_of.traces(fragile.containerd)
     descriptors = zygote_descriptors(fragile)
     yield fragile
     with ThreadPoolExecutor(PARALLEL) as executor:
@@ -43,14 +43,9 @@ def watched(fragile: Stack) -> Iterator[Stack]:
     kept = KEPT_BYTES_PER_COMPARTMENT * compartments_touched(fragile)
     assert_nothing_leaked(fragile, before, kept_bytes=kept)
     assert fragile.hostd.listing("ps") == []
-    assert wait_until(lambda: traces(fragile) == files), traces(fragile) - files
+    assert wait_until(lambda: tasks_of.traces(fragile.containerd) == files), tasks_of.traces(fragile.containerd) - files
     # while the child for the next call is due, that of the last one is still counted or not yet
     assert wait_until(lambda: zygote_descriptors(fragile) == descriptors)
-
-
-def traces(stack: Stack) -> set[str]:
-    own = {tasks_of.address(stack.containerd, bundle) for bundle in tasks_of.bundles(stack.containerd)}
-    return tasks_of.bundles(stack.containerd) | tasks_of.delegate_containers(stack.containerd) | own
 
 
 def zygotes(stack: Stack) -> list[int]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
-from dataclasses import dataclass
-from subprocess import CompletedProcess
 
 import pytest
 
@@ -17,97 +14,17 @@ from tests.harness.process import clean_environment, wait_until
 from tests.harness.shim import Events
 from tests.harness.stack import Stack
 from tests.harness.terminal import Terminal
-
-
-@dataclass(frozen=True)
-class Seen:
-    status: int
-    output: str
-    errors: str
-
-
-def seen(done: CompletedProcess[str]) -> Seen:
-    """Process ids and durations differ from run to run, and with their digits the widths of columns."""
-
-    def common(text: str) -> str:
-        return re.sub(r" {2,}", "  ", re.sub(r"\d{2,}", "N", text))
-
-    return Seen(done.returncode, common(done.stdout), common(done.stderr))
-
-
-COMMANDS = {
-    "output": ("sh", "-c", "echo out; echo err >&2"),
-    "status": ("sh", "-c", "exit 23"),
-    "signal": ("sh", "-c", "kill -TERM $$"),
-    "much output": ("sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done"),
-    "environment": ("sh", "-c", "echo $FROM_OUTSIDE; pwd; id -u"),
-}
+from tests.integration.shim_session import COMMANDS, assert_same, run, session
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_run(tidy: Stack, name: str) -> None:
-    image = tidy.ctr_image("busybox")
-    options = ("--env=FROM_OUTSIDE=yes", "--cwd=/bin", "--user=7")
-    both = [
-        seen(tidy.containerd.run_with_shim(image, "same", *COMMANDS[name], shim=shim, options=options))
-        for shim in (STOCK_SHIM, OWN_SHIM)
-    ]
-    assert both[0] == both[1]
-
-
-def session(stack: Stack, shim: str) -> list[tuple[str, Seen]]:
-    """A container's life in ctr commands."""
-    ctr = stack.containerd.ctr
-    image = stack.ctr_image("busybox")
-    record: list[tuple[str, Seen]] = []
-
-    def step(*words: str) -> None:
-        record.append((" ".join(words), seen(ctr(*words))))
-
-    started = stack.containerd.run_with_shim(image, "life", "sleep", "1000", shim=shim, options=("--detach",))
-    record.append(("run", seen(started)))
-    step("tasks", "ls")
-    step("tasks", "exec", "--exec-id=e1", "life", "sh", "-c", "echo hello; exit 9")
-    step("tasks", "exec", "--exec-id=e2", "life", "sh", "-c", "kill -KILL $$")
-    step("tasks", "exec", "--exec-id=e3", "--cwd=/bin", "life", "pwd")
-    step("tasks", "exec", "--exec-id=bad/id", "life", "true")
-    step("tasks", "exec", "--exec-id=d1", "--detach", "life", "sleep", "1000")
-    record.append(("ps", Seen(0, str(len(ctr("tasks", "ps", "life").stdout.splitlines())), "")))
-    step("tasks", "kill", "--exec-id=d1", "--signal=SIGKILL", "life")
-    metrics = ctr("tasks", "metrics", "life")
-    names = re.findall(r"^(\w[\w.]+)", metrics.stdout, re.MULTILINE)
-    record.append(("metrics", Seen(metrics.returncode, " ".join(sorted(set(names))), "")))
-    step("tasks", "pause", "life")
-    step("tasks", "ls")
-    step("tasks", "resume", "life")
-    step("tasks", "ls")
-    step("tasks", "start", "life")
-    step("tasks", "delete", "life")
-    step("tasks", "kill", "--signal=SIGKILL", "life")
-    tasks_of.wait_status(stack.containerd, "life", "STOPPED")
-    step("tasks", "ls")
-    step("tasks", "kill", "--signal=SIGKILL", "life")
-    step("tasks", "exec", "--exec-id=late", "life", "true")
-    step("tasks", "delete", "life")
-    step("tasks", "delete", "life")
-    step("containers", "delete", "life")
-    step("tasks", "ls")
-    return record
-
-
-# What a message is about must be the same; how the stock shim words these is its own affair.
-STATUS_ONLY = {
-    "tasks exec --exec-id=late life true",
-}
+    native, ours = (run(tidy, shim, name) for shim in (STOCK_SHIM, OWN_SHIM))
+    assert native == ours
 
 
 def test_a_life(tidy: Stack) -> None:
-    native, ours = session(tidy, STOCK_SHIM), session(tidy, OWN_SHIM)
-    for (name, expected), (_, found) in zip(native, ours, strict=True):
-        if name in STATUS_ONLY:
-            assert (found.status, found.output) == (expected.status, expected.output), name
-        else:
-            assert found == expected, name
+    assert_same(session(tidy, STOCK_SHIM), session(tidy, OWN_SHIM))
 
 
 def test_events_come_in_order(tidy: Stack) -> None:
