@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -89,14 +90,15 @@ class Created:
         return status
 
 
-@pytest.fixture
-def created(clean: Stack) -> Iterator[Created]:
+@contextlib.contextmanager
+def created_in(clean: Stack, *, hooks: dict[str, Any] | None = None) -> Iterator[Created]:
     """In the shim of another container, with a bundle made after that one's."""
     start(clean, "base")
     base = tasks_of.bundle_root(clean.containerd) / "base"
     config = json.loads((base / "config.json").read_text())
     config["root"]["path"] = str(base / "rootfs")
     config["linux"]["cgroupsPath"] = config["linux"]["cgroupsPath"].replace("base", "second")
+    config["hooks"] = hooks or {}
     bundle = clean.directory / "second"
     bundle.mkdir()
     (bundle / "config.json").write_text(json.dumps(config))
@@ -106,8 +108,16 @@ def created(clean: Stack) -> Iterator[Created]:
     request.options.type_url = OPTIONS_TYPE
     request.options.value = runc_options_pb2.Options(root=str(root.parent)).SerializeToString()
     pid = tasks_of.call(address, "Create", request, task_v2_pb2.CreateTaskResponse).pid
-    yield Created("second", pid, address, root / "second")
-    shutil.rmtree(bundle)
+    try:
+        yield Created("second", pid, address, root / "second")
+    finally:
+        shutil.rmtree(bundle)
+
+
+@pytest.fixture
+def created(clean: Stack) -> Iterator[Created]:
+    with created_in(clean) as container:
+        yield container
 
 
 def test_it_is_crun_that_keeps_the_container(clean: Stack) -> None:
@@ -196,6 +206,20 @@ def test_a_container_killed_before_its_start_cannot_be_started(created: Created)
     with pytest.raises(StatusError):
         created.start()
     assert created.delete() == 128 + signal.SIGKILL
+
+
+def test_hooks_are_run_by_crun(clean: Stack) -> None:
+    record = clean.directory / "hooks"
+    words = {"poststart": "started", "poststop": "stopped"}
+    hooks = {
+        kind: [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {word} >> {record}"]}] for kind, word in words.items()
+    }
+    with created_in(clean, hooks=hooks) as container:
+        container.start()
+        assert record.read_text() == "started\n"
+        container.kill()
+        container.delete()
+        assert record.read_text() == "started\nstopped\n"
 
 
 def test_a_program_that_obeys_sigterm(clean: Stack) -> None:
