@@ -59,12 +59,21 @@ def adopt_limits(pid: int) -> None:
             resource.setrlimit(limit, wanted)
 
 
-def adopt_cgroup(pid: int) -> None:
-    """Move to the caller's control groups: a stop of the daemon's service must not end what we become."""
+def adopt_groups(pid: int) -> str:
+    """Move to the caller's control groups: a stop of the daemon's service must not end what we become.
+
+    Returns what /proc/PID/cgroup says of them (cgroups(7)).
+    """
     theirs = Path(f"/proc/{pid}/cgroup").read_text()
-    if theirs == Path("/proc/self/cgroup").read_text():
+    join_groups(theirs)
+    return theirs
+
+
+def join_groups(membership: str) -> None:
+    """Move to the control groups that `membership` names, which has the form of /proc/PID/cgroup."""
+    if membership == Path("/proc/self/cgroup").read_text():
         return
-    for line in theirs.splitlines():
+    for line in membership.splitlines():
         _number, controllers, path = line.split(":", 2)
         hierarchy = _CGROUP_ROOT / controllers.removeprefix("name=")
         try:

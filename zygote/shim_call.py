@@ -13,6 +13,7 @@ from shim.serve import Grounds
 from zygote import caller as callers
 from zygote import model, working_set
 from zygote.child import set_name
+from zygote.expected_groups import ExpectedGroups
 from zygote.memory import MemoryTemplate, TemplateError
 from zygote.program import ServeNext
 from zygote.protocol import Call, send_done
@@ -29,6 +30,7 @@ class ShimCall:
         self._memory: MemoryTemplate | None = None
         self._pages: list[working_set.Range] = []
         self._grounds: Grounds | None = None
+        self._expected_groups = ExpectedGroups()
 
     def prepare(self, serve_next: ServeNext) -> None:
         """Before the first call, in the zygote."""
@@ -42,6 +44,8 @@ class ShimCall:
     def get_ready(self) -> None:
         """In a child that has to wait for its call."""
         working_set.copy(self._pages)
+        with contextlib.suppress(OSError, ValueError):
+            self._expected_groups.join()
         self._grounds = Grounds()
         if self._memory is not None:
             self._memory.wait()
@@ -63,7 +67,7 @@ class ShimCall:
             os.write(1, outcome.output)
         if outcome.service is not None:
             callers.adopt_limits(caller)
-            callers.adopt_cgroup(caller)
+            self._expected_groups.note(callers.adopt_groups(caller))
             outcome.service.leave_streams()
         send_done(connection, outcome.status)
         connection.close()
