@@ -28,6 +28,8 @@ def fragile() -> Iterator[Stack]:
     with Stack(pools=POOLS) as stack:
         image = stack.ctr_image("busybox")
         stack.containerd.run_with_shim(image, "warm", "true")
+        # until then the zygotes have descriptors of their preparations
+        assert wait_until(lambda: are_ready(stack))
         yield stack
 
 
@@ -52,6 +54,14 @@ def zygotes(stack: Stack) -> list[int]:
     assert stack.hostd.daemon
     keeper = stack.hostd.daemon.pid
     return sorted(i.pid for i in stack.processes().values() if (i.name, i.parent) == ("teemate-zygote", keeper))
+
+
+def are_ready(stack: Stack) -> bool:
+    """Does each zygote serve, with a child that waits for the next call and none that does anything else?"""
+    sockets = [stack.hostd.run_directory / f"zygote-{front}.sock" for front in ("shim", "runtime")]
+    everything = stack.processes().values()
+    children = [[info.name for info in everything if info.parent == zygote] for zygote in zygotes(stack)]
+    return all(path.exists() for path in sockets) and [set(names) for names in children] == [{"teemate-spare"}] * 2
 
 
 def parent(pid: int) -> int:
