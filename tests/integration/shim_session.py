@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from subprocess import CompletedProcess
 
 from tests.harness import shim as tasks_of
+from tests.harness.process import wait_until
 from tests.harness.stack import Stack
+from tests.harness.terminal import Terminal
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,27 @@ def session(stack: Stack, shim: str) -> list[tuple[str, Seen]]:
     step("containers", "delete", "life")
     step("tasks", "ls")
     return record
+
+
+def on_a_terminal(stack: Stack, shim: str) -> bytes:
+    """What a user sees who types into a container."""
+    script = "echo ready; read a; echo got $a; read b; exec stty size"
+    image = stack.ctr_image("busybox")
+    words = stack.containerd.run_argv(image, "tty", "sh", "-c", script, shim=shim, options=("--tty",))
+    terminal = Terminal(words, columns=91, rows=37)
+    try:
+        terminal.expect(b"ready")  # until ctr has taken it over, the terminal itself would echo
+        terminal.send(b"this\n")
+        terminal.expect(b"got this")
+        # ctr passes the size on soon after the start, not before it
+        assert wait_until(lambda: tasks_of.terminal_size(stack.containerd, "tty") == (37, 91))
+        terminal.send(b"\n")
+        terminal.expect(b"37 91")
+        assert terminal.wait() == 0
+        return terminal.seen
+    finally:
+        terminal.close()
+        tasks_of.remove(stack.containerd, "tty")
 
 
 # What a message is about must be the same; how the stock shim words these is its own affair.

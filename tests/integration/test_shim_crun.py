@@ -27,7 +27,7 @@ from tests.harness.paths import CRUN
 from tests.harness.process import wait_until
 from tests.harness.stack import Stack
 from tests.harness.world import UndividedControllers
-from tests.integration.shim_session import COMMANDS, assert_same, run, session
+from tests.integration.shim_session import COMMANDS, assert_same, on_a_terminal, run, session
 
 AT_ONCE = 20
 # A pod's pause container runs without the mate: the delegate itself executes its program.
@@ -141,6 +141,10 @@ def test_run(clean: Stack, name: str) -> None:
 
 def test_a_life(clean: Stack) -> None:
     assert_same(session(clean, STOCK_SHIM), session(clean, OWN_SHIM))
+
+
+def test_terminal(clean: Stack) -> None:
+    assert on_a_terminal(clean, STOCK_SHIM) == on_a_terminal(clean, OWN_SHIM)
 
 
 def test_crun_is_executed_only_to_create(clean: Stack) -> None:

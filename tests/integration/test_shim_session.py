@@ -13,8 +13,7 @@ from tests.harness.patience import PATIENCE
 from tests.harness.process import clean_environment, wait_until
 from tests.harness.shim import Events
 from tests.harness.stack import Stack
-from tests.harness.terminal import Terminal
-from tests.integration.shim_session import COMMANDS, assert_same, run, session
+from tests.integration.shim_session import COMMANDS, assert_same, on_a_terminal, run, session
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -76,26 +75,7 @@ def test_exits_of_execs_come_before_that_of_init(tidy: Stack) -> None:
 
 
 def test_terminal(tidy: Stack) -> None:
-    image = tidy.ctr_image("busybox")
-    shown = []
-    for shim in (STOCK_SHIM, OWN_SHIM):
-        script = "echo ready; read a; echo got $a; read b; exec stty size"
-        words = tidy.containerd.run_argv(image, "tty", "sh", "-c", script, shim=shim, options=("--tty",))
-        terminal = Terminal(words, columns=91, rows=37)
-        try:
-            terminal.expect(b"ready")  # until ctr has taken it over, the terminal itself would echo
-            terminal.send(b"this\n")
-            terminal.expect(b"got this")
-            # ctr passes the size on soon after the start, not before it
-            assert wait_until(lambda: tasks_of.terminal_size(tidy.containerd, "tty") == (37, 91))
-            terminal.send(b"\n")
-            terminal.expect(b"37 91")
-            assert terminal.wait() == 0
-            shown.append(terminal.seen)
-        finally:
-            terminal.close()
-            tasks_of.remove(tidy.containerd, "tty")
-    assert shown[0] == shown[1]
+    assert on_a_terminal(tidy, STOCK_SHIM) == on_a_terminal(tidy, OWN_SHIM)
 
 
 @pytest.mark.parametrize(
