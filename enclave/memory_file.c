@@ -16,8 +16,8 @@
 #include "thread.h"
 #include "usercopy.h"
 
-/* Stays in the cache between the host's copy and ours. */
-#define READ_CHUNK_SIZE 0x10000
+/* Little, so that the same few pages serve again: of more, each costs the mate a page fault. */
+#define READ_CHUNK_SIZE 0x4000
 _Static_assert(READ_CHUNK_SIZE <= HOST_BUFFER_SIZE, "exchange buffer");
 /* Private mappings above this size are loaded when touched. */
 #define LOAD_MIN_SIZE 0x20000
