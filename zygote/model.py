@@ -46,10 +46,8 @@ for word; do
     esac
 done
 test "$create" || exit 0
-mkdir -p "$root/$word"
 cd "$root/$word"
 echo '{"config": {"Hooks": {"poststart": null}}, "cgroup_paths": {"cpu": "/sys/fs/cgroup/cpu/model"}}' >state.json
-mkfifo exec.fifo
 { printf 0 >exec.fifo; exec cat <"${0%/*}/hold"; } >/dev/null &
 echo $! >"$file"
 """
@@ -168,9 +166,11 @@ class _Driver:
         (self._directory / "delegate").write_text(_DELEGATE)
         (self._directory / "delegate").chmod(0o700)
         (self._directory / "runtime.yaml").write_text("pool: default\n")
-        for name in _FIFOS:
-            os.mkfifo(self._directory / name)
-            os.open(self._directory / name, os.O_RDWR | os.O_CLOEXEC)
+        container = self._directory / "root" / _NAMESPACE / _ID
+        container.mkdir(parents=True)
+        for fifo in (*(self._directory / name for name in _FIFOS), container / "exec.fifo"):
+            os.mkfifo(fifo)
+            os.open(fifo, os.O_RDWR | os.O_CLOEXEC)
 
     def _call_start(self) -> None:
         words = ["-namespace", _NAMESPACE, "-address", str(self._containerd), "-id", _ID, "start"]

@@ -275,3 +275,29 @@ def test_a_zygote_removes_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
         assert wait_until(lambda: children() == {"teemate-spare"}), children()
         assert wait_until(lambda: not any(temporary.iterdir())), list(temporary.iterdir())
+
+
+def test_the_models_container_ends_with_its_driver(tmp_path: Path) -> None:
+    """Even if it was created and the zygote ended before it was started."""
+    stay = """
+        import socket, sys
+        from pathlib import Path
+        from zygote.model import _Driver
+
+        ours, theirs = socket.socketpair()
+        _Driver(Path(sys.argv[1]), ours)._lay_out()
+        print("ready", flush=True)
+        sys.stdin.read()
+    """
+    command = [PYTHON, "-c", textwrap.dedent(stay), tmp_path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as driver:
+        assert driver.stdout and driver.stdin
+        assert driver.stdout.readline() == b"ready\n"
+        pid_file = tmp_path / "pid"
+        root = tmp_path / "root" / "teemate-model"
+        create = [tmp_path / "delegate", f"--root={root}", "create", f"--pid-file={pid_file}", "model"]
+        subprocess.run(create, check=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
+        container = int(pid_file.read_text())
+        assert container in all_processes()
+        driver.stdin.close()
+    assert wait_until(lambda: all_processes().get(container) is None or all_processes()[container].state == "Z")
