@@ -24,10 +24,6 @@ class Lease:
         self.lease_id = lease_id
         self.descriptors = descriptors
 
-    @classmethod
-    def acquire(cls, attach_socket: str, wishes: Wishes, *, container: str, process: str = "") -> Lease:
-        return Asked(attach_socket, wishes, container=container, process=process).receive()
-
     @property
     def size(self) -> int:
         """How many descriptors the mate gets."""
