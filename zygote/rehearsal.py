@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import json
 import socket
-import tempfile
 from pathlib import Path
 
 from google.protobuf.empty_pb2 import Empty
@@ -28,6 +27,7 @@ from shim.ttrpc.client import Client
 from shim.ttrpc.server import Method, Server
 from shim.ttrpc.status import StatusError
 from teemate_runtime.oci.bundle import Bundle
+from zygote.scratch import scratch_directory
 
 # Python 3.11 specialises code at its eighth execution.
 TIMES = 10
@@ -42,7 +42,7 @@ _CONFIG = {
 
 def rehearse() -> None:
     """Leaves nothing behind: the loop is closed, the directory removed."""
-    with tempfile.TemporaryDirectory(prefix="teemate-rehearsal-") as name:
+    with scratch_directory() as name:
         directory = Path(name)
         (directory / "config.json").write_text(json.dumps(_CONFIG))
         asyncio.run(_rehearse(directory))

@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import sys
-import tempfile
 from pathlib import Path
 
 from teemate_runtime.oci import attach
@@ -20,6 +19,7 @@ from teemate_runtime.oci.prepare import Opened
 from teemate_runtime.oci.run import RUN_OPTIONS
 from zygote import caller as callers
 from zygote.protocol import EXEC, PROGRAMS, TAKEN, Call, receive_call, send_call, send_order, send_plain
+from zygote.scratch import scratch_directory
 
 # Of the size that container managers write.
 _CONFIG = {
@@ -50,7 +50,7 @@ _LEASE_DESCRIPTORS = 5  # the grant, three mappings, the lease channel
 
 def rehearse(times: int) -> None:
     """Leaves nothing behind, and calls nobody: the daemon is a socket of our own."""
-    with tempfile.TemporaryDirectory(prefix="teemate-rehearsal-") as name, contextlib.suppress(Failure):
+    with scratch_directory() as name, contextlib.suppress(Failure):
         directory = Path(name)
         (directory / "config.json").write_text(json.dumps(_CONFIG))
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as daemon:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.paths import PYTHON
 from tests.harness.patience import PATIENCE
 from tests.harness.process import all_processes, wait_until
 from tests.harness.runtime import RuntimeUnderTest
@@ -357,3 +358,21 @@ def test_orders_that_lie_are_not_obeyed(tmp_path: Path) -> None:
         front.communicate(timeout=PATIENCE)
     assert front.returncode == 42
     runtime.host.close()
+
+
+@pytest.mark.parametrize("program", ["runtime", "shim"])
+def test_a_zygote_that_is_told_to_end_in_its_rehearsal_leaves_nothing(tmp_path: Path, program: str) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    path = tmp_path / "zygote.sock"
+    command = [PYTHON, "-I", "-m", "zygote", program, path]
+
+    def rehearses_or_serves() -> bool:
+        rehearsals = scratch.glob("teemate-rehearsal-*")
+        return any((each / "config.json").exists() for each in rehearsals) or path.exists()
+
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": str(scratch)}) as zygote:
+        assert wait_until(rehearses_or_serves, every=0.001)
+        zygote.terminate()
+        zygote.wait(PATIENCE)
+    assert wait_until(lambda: not any(scratch.glob("teemate-rehearsal-*")))
