@@ -268,30 +268,29 @@ class Container:
             process.status = Status.STOPPED
             if process is self.init:
                 self.paused = False
-            if process is self.init and self.runtime.shares_processes:
-                _keep(asyncio.create_task(self._end_the_rest(future.result())))
-            elif process.has_unread_output:
-                _keep(asyncio.create_task(self._end_when_read(process, future.result())))
+            if self._ends_others(process) or process.has_unread_output:
+                _keep(asyncio.create_task(self._end_later(process, future.result())))
             elif not process.ended.done():
                 process.ended.set_result(future.result())
 
         self.reaper.exit_of(process.pid).add_done_callback(note)
         _keep(asyncio.create_task(self._announce_exit(process)))
 
-    async def _end_when_read(self, process: Process, ended: Exit) -> None:
-        await process.output_read()
-        if not process.ended.done():
-            process.ended.set_result(ended)
+    def _ends_others(self, process: Process) -> bool:
+        """With init the container ends: in a shared pid namespace its other processes would live on."""
+        return process is self.init and self.runtime.shares_processes
 
-    async def _end_the_rest(self, ended: Exit) -> None:
-        """Init has ended, and with it the container: in a shared pid namespace its other processes would live on."""
+    async def _end_later(self, process: Process, ended: Exit) -> None:
+        """What it leaves comes first: processes that are to end with it, and output."""
         try:
-            await self.runtime.kill(self.id, signal.SIGKILL, everyone=True)
+            if self._ends_others(process):
+                await self.runtime.kill(self.id, signal.SIGKILL, everyone=True)
         except DelegateError as error:
             log.warning("container %s has ended, its other processes cannot be killed: %s", self.id, error)
         finally:
-            if not self.init.ended.done():
-                self.init.ended.set_result(ended)
+            await process.output_read()
+            if not process.ended.done():
+                process.ended.set_result(ended)
 
     async def _announce_exit(self, process: Process) -> None:
         ended = await asyncio.shield(process.ended)

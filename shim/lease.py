@@ -13,7 +13,7 @@ from teemate_runtime.oci.attach import Connection, Refused, Usage
 from teemate_runtime.oci.context import Context
 from teemate_runtime.oci.failure import Failure
 from teemate_runtime.oci.lease import Asked, Lease, container_name
-from teemate_runtime.oci.prepare import leave_or_raise
+from teemate_runtime.oci.prepare import ask_or_leave, leave_or_raise
 
 # Metrics are asked for often, and are of use without the enclave's part.
 USAGE_SECONDS = 2.0
@@ -21,37 +21,20 @@ USAGE_SECONDS = 2.0
 
 async def acquire(context: Context, wishes: Wishes, container: str, process: str = "") -> Lease:
     """A lease that is not bound yet. Raises Failure."""
-    return await _granted(_ask(context, wishes, container, process))
+    name = container_name(context.root, container)
+    return await _granted(Asked(context.settings.attach_socket, wishes, container=name, process=process))
 
 
 async def acquire_or_leave(
     context: Context, wishes: Wishes, container: str, meanwhile: Callable[[], None]
 ) -> Lease | None:
-    """None only if there is no lease and the operator allows to run unprotected all the same.
-
-    `meanwhile` is done once the daemon has been asked, or has failed to be.
-    """
+    """As prepare.lease_or_leave() does it."""
+    asked = ask_or_leave(context, wishes, container=container, process="", meanwhile=meanwhile)
     try:
-        asked = _ask(context, wishes, container)
+        return await _granted(asked) if asked else None
     except Failure as failure:
-        leave_or_raise(context, container_name(context.root, container), failure)
-        meanwhile()
+        leave_or_raise(context, container, failure)
         return None
-    try:
-        meanwhile()
-    except BaseException:
-        asked.connection.close()
-        raise
-    try:
-        return await _granted(asked)
-    except Failure as failure:
-        leave_or_raise(context, container_name(context.root, container), failure)
-        return None
-
-
-def _ask(context: Context, wishes: Wishes, container: str, process: str = "") -> Asked:
-    name = container_name(context.root, container)
-    return Asked(context.settings.attach_socket, wishes, container=name, process=process)
 
 
 async def _granted(asked: Asked) -> Lease:

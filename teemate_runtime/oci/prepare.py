@@ -129,30 +129,40 @@ def lease_or_leave(
 ) -> Lease | None:
     """A lease. None only if there is none and the operator allows to run the program unprotected all the same.
 
-    `meanwhile` is done once the daemon has been asked.
+    `meanwhile` is done once the daemon has been asked, or has failed to be.
     """
+    asked = ask_or_leave(context, wishes, container=container, process=process, meanwhile=meanwhile)
+    try:
+        return asked.receive() if asked else None
+    except Failure as failure:
+        leave_or_raise(context, container, failure)
+        return None
+
+
+def ask_or_leave(
+    context: Context, wishes: annotation.Wishes, *, container: str, process: str, meanwhile: Callable[[], None]
+) -> Asked | None:
+    """The first half of lease_or_leave(); the second is to receive the lease from what was asked."""
     name = container_name(context.root, container)
+    asked = None
     try:
         asked = Asked(context.settings.attach_socket, wishes, container=name, process=process)
     except Failure as failure:
-        leave_or_raise(context, name, failure)
-        return None
+        leave_or_raise(context, container, failure)
     try:
         meanwhile()
     except BaseException:
-        asked.connection.close()
+        if asked:
+            asked.connection.close()
         raise
-    try:
-        return asked.receive()
-    except Failure as failure:
-        leave_or_raise(context, name, failure)
-        return None
+    return asked
 
 
-def leave_or_raise(context: Context, name: str, failure: Failure) -> None:
+def leave_or_raise(context: Context, container: str, failure: Failure) -> None:
     """There is no lease: raise that, unless the operator allows to go without."""
     if not context.settings.allow_unprotected:
         raise failure
+    name = container_name(context.root, container)
     log.warning(
         context.options,
         f"container {name} runs UNPROTECTED, outside any enclave, since {context.settings.path} sets"

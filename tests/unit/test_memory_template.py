@@ -280,7 +280,7 @@ def test_a_zygote_removes_its_model(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_models_container_ends_with_its_driver(tmp_path: Path) -> None:
     """Even if it was created and the zygote ended before it was started."""
     stay = """
-        import socket, sys
+        import shutil, socket, sys
         from pathlib import Path
         from zygote.model import _Driver
 
@@ -288,14 +288,16 @@ def test_the_models_container_ends_with_its_driver(tmp_path: Path) -> None:
         _Driver(Path(sys.argv[1]), ours)._lay_out()
         print("ready", flush=True)
         sys.stdin.read()
+        shutil.rmtree(sys.argv[1], ignore_errors=True)  # while its FIFOs are open: who is about to open one does not wait for ever
     """
-    command = [PYTHON, "-c", textwrap.dedent(stay), tmp_path]
+    directory = tmp_path / "model"
+    command = [PYTHON, "-c", textwrap.dedent(stay), directory]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as driver:
         assert driver.stdout and driver.stdin
         assert driver.stdout.readline() == b"ready\n"
         pid_file = tmp_path / "pid"
-        root = tmp_path / "root" / "teemate-model"
-        create = [tmp_path / "delegate", f"--root={root}", "create", f"--pid-file={pid_file}", "model"]
+        root = directory / "root" / "teemate-model"
+        create = [directory / "delegate", f"--root={root}", "create", f"--pid-file={pid_file}", "model"]
         subprocess.run(create, check=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
         container = int(pid_file.read_text())
         assert container in all_processes()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -79,15 +81,21 @@ def test_a_kill_is_answered_before_its_victim_is_deleted(tmp_path: Path) -> None
     assert asyncio.run(scenario()) == ["killed", "deleted"]
 
 
-def written_fifo(directory: Path, *, text: bytes) -> tuple[Path, int]:
-    """A FIFO with `text` in it, and the descriptor of a client that has opened it and not read yet."""
+@asynccontextmanager
+async def that_wrote(directory: Path, text: bytes) -> AsyncIterator[tuple[Container, int]]:
+    """A container with `text` in its output's FIFO, and the descriptor of a client that has not read it yet."""
     path = directory / "stdout"
     os.mkfifo(path)
     client = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     writer = os.open(path, os.O_WRONLY)
     os.write(writer, text)
     os.close(writer)
-    return path, client
+    container = a_container(directory, FakeRuntime())
+    container.init.stdio = await open_stdio(stdin="", stdout=str(path), stderr="", container="c", namespace="n")
+    container.init.stdio.taken()
+    yield container, client
+    container.init.close()
+    os.close(client)
 
 
 async def end(container: Container) -> None:
@@ -108,32 +116,20 @@ def test_an_end_is_told_when_the_output_has_been_read(
     monkeypatch.setattr(process, "READ_TRIES", 10**6 if somebody_reads else 3)
 
     async def scenario() -> None:
-        path, client = written_fifo(tmp_path, text=b"hello\n")
-        stdio = await open_stdio(stdin="", stdout=str(path), stderr="", container="c", namespace="n")
-        container = a_container(tmp_path, FakeRuntime())
-        container.init.stdio = stdio
-        stdio.taken()
-        await end(container)
-        assert not container.init.ended.done()
-        if somebody_reads:
-            assert os.read(client, 100) == b"hello\n"
-        assert (await container.init.ended).status == 0
-        container.init.close()
-        os.close(client)
+        async with that_wrote(tmp_path, b"hello\n") as (container, client):
+            await end(container)
+            assert not container.init.ended.done()
+            if somebody_reads:
+                assert os.read(client, 100) == b"hello\n"
+            assert (await container.init.ended).status == 0
 
     asyncio.run(scenario())
 
 
 def test_an_end_without_output_is_told_at_once(tmp_path: Path) -> None:
     async def scenario() -> None:
-        path, client = written_fifo(tmp_path, text=b"")
-        stdio = await open_stdio(stdin="", stdout=str(path), stderr="", container="c", namespace="n")
-        container = a_container(tmp_path, FakeRuntime())
-        container.init.stdio = stdio
-        stdio.taken()
-        await end(container)
-        assert container.init.ended.done()
-        container.init.close()
-        os.close(client)
+        async with that_wrote(tmp_path, b"") as (container, _client):
+            await end(container)
+            assert container.init.ended.done()
 
     asyncio.run(scenario())
