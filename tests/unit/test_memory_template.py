@@ -288,7 +288,8 @@ def test_the_models_container_ends_with_its_driver(tmp_path: Path) -> None:
         _Driver(Path(sys.argv[1]), ours)._lay_out()
         print("ready", flush=True)
         sys.stdin.read()
-        shutil.rmtree(sys.argv[1], ignore_errors=True)  # while its FIFOs are open: who is about to open one does not wait for ever
+        # while its FIFOs are open: who is about to open one does not wait for ever
+        shutil.rmtree(sys.argv[1], ignore_errors=True)
     """
     directory = tmp_path / "model"
     command = [PYTHON, "-c", textwrap.dedent(stay), directory]
