@@ -99,8 +99,11 @@ static uint64_t update(struct clock *clock, uint64_t before, uint64_t after, uin
         if (!set_back && time < told)
             time = told;
         publish(clock, now, time);
-    } else if (time < told) {
+    } else if (time <= told) {
         time = told;
+    } else {
+        /* Ahead of what would be computed, but by how much it is behind the host's clock now is not known */
+        __atomic_store_n(&clock->span, 0, __ATOMIC_RELAXED);
     }
     clock->told = time;
     __atomic_fetch_add(&clock->sequence, 1, __ATOMIC_RELEASE);
