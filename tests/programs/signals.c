@@ -181,34 +181,45 @@ static int case_overflow(int handled)
 
 static int case_alarm(void)
 {
+    sigset_t block, empty;
     install(SIGALRM, count, 0);
+    sigemptyset(&empty);
+    sigemptyset(&block);
+    sigaddset(&block, SIGALRM);
+    sigprocmask(SIG_BLOCK, &block, NULL);
     alarm(1);
-    pause();
+    sigsuspend(&empty);
+    printf("alarm %d\n", (int)seen);
+    sigprocmask(SIG_UNBLOCK, &block, NULL);
     struct itimerval timer = {.it_value.tv_usec = 20000, .it_interval.tv_usec = 20000};
     setitimer(ITIMER_REAL, &timer, NULL);
     while (seen < 5)
         pause();
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     printf("alarms %d or more\n", 5);
     return 0;
 }
 
-static int pipe_ends[2];
+/* The timer goes on: an alarm that comes before the call has begun interrupts nothing. */
+static int pipe_ends[2], second_writes;
 static void write_later(int number, siginfo_t *info, void *context)
 {
     (void)number, (void)info, (void)context;
-    if (++seen == 2)
+    if (++seen == 2 && second_writes)
         (void)!write(pipe_ends[1], "x", 1);
 }
 
 static int case_restart(int flags)
 {
     (void)!pipe(pipe_ends);
+    second_writes = flags == SA_RESTART;
     install(SIGALRM, write_later, flags);
     struct itimerval timer = {.it_value.tv_usec = 30000, .it_interval.tv_usec = 30000};
     setitimer(ITIMER_REAL, &timer, NULL);
     char byte = '-';
     ssize_t got = read(pipe_ends[0], &byte, 1);
     int error = got < 0 ? errno : 0;
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     printf("read %zd %c interrupted %d\n", got, byte, error == EINTR);
     return 0;
 }

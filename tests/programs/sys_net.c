@@ -165,7 +165,7 @@ static void on_alarm(int signal)
 static void timeouts(void)
 {
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-    struct timeval soon = {.tv_usec = 20000}, later = {.tv_sec = 5}, left = {0};
+    struct timeval soon = {.tv_usec = 20000}, later = {.tv_sec = 1000}, left = {0};
     socklen_t size = sizeof(left);
     int pair[2];
 
@@ -176,8 +176,11 @@ static void timeouts(void)
     SHOW(getsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &left, &size));
     printf("%ld %u\n", (long)left.tv_sec, size);
     sigaction(SIGALRM, &action, 0);
-    setitimer(ITIMER_REAL, &(struct itimerval){.it_value = soon}, 0);
-    SHOW(recv(pair[0], again, 1, 0));
+    /* again and again: an alarm that comes before the call has begun interrupts nothing */
+    setitimer(ITIMER_REAL, &(struct itimerval){.it_interval = soon, .it_value = soon}, 0);
+    long result = recv(pair[0], again, 1, 0);
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, 0);
+    show("recv(pair[0], again, 1, 0), with an alarm", result);
     printf("caught %d\n", caught);
     close(pair[0]);
     close(pair[1]);

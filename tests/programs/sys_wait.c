@@ -40,11 +40,20 @@ static void handle(int signal, int flags)
     sigaction(signal, &action, 0);
 }
 
-static void alarm_in(int milliseconds)
+static void alarm_every(int milliseconds)
 {
-    struct itimerval timer = {.it_value = {.tv_usec = milliseconds * 1000}};
-    setitimer(ITIMER_REAL, &timer, 0);
+    struct timeval interval = {.tv_usec = milliseconds * 1000};
+    setitimer(ITIMER_REAL, &(struct itimerval){.it_interval = interval, .it_value = interval}, 0);
 }
+
+/* The alarm goes off again and again: one that comes before the call has begun interrupts nothing. */
+#define SHOW_WITH_ALARM(call)                                                                                          \
+    do {                                                                                                               \
+        alarm_every(20);                                                                                               \
+        long result = (call);                                                                                          \
+        alarm_every(0);                                                                                                \
+        show(#call, result);                                                                                           \
+    } while (0)
 
 static void polling(void)
 {
@@ -65,9 +74,10 @@ static void polling(void)
     FD_ZERO(&out);
     FD_SET(ends[0], &in);
     FD_SET(ends[1], &out);
-    struct timeval timeout = {5, 0};
+    struct timeval timeout = {1000, 0};
     SHOW(select(ends[1] + 1, &in, &out, 0, &timeout));
-    printf("%d %d left %ld\n", !!FD_ISSET(ends[0], &in), !!FD_ISSET(ends[1], &out), (long)timeout.tv_sec);
+    printf("%d %d left %d\n", !!FD_ISSET(ends[0], &in), !!FD_ISSET(ends[1], &out),
+           timeout.tv_sec > 500 && timeout.tv_sec < 1000);
     SHOW(pselect(0, 0, 0, 0, &zero, 0));
     SHOW(poll(wild, 1, 0));
     SHOW(poll(0, 0, 1));
@@ -137,26 +147,22 @@ static void signals_that_interrupt(void)
 {
     int ends[2];
     char byte;
-    struct timespec second = {1, 0}, left = {9, 9};
+    struct timespec long_time = {1000, 0}, left = {9, 9};
     struct pollfd entry = {.events = POLLIN};
     sigset_t none, usr2;
 
     pipe(ends);
     entry.fd = ends[0];
     handle(SIGALRM, 0);
-    alarm_in(20);
-    SHOW(read(ends[0], &byte, 1));
+    SHOW_WITH_ALARM(read(ends[0], &byte, 1));
     handle(SIGALRM, SA_RESTART);
-    alarm_in(20);
-    SHOW(poll(&entry, 1, -1));
-    alarm_in(20);
-    SHOW(nanosleep(&second, &left));
-    printf("left %ld %d\n", (long)left.tv_sec, left.tv_nsec > 500000000);
-    alarm_in(20);
-    SHOW(pause());
-    alarm_in(20);
-    SHOW(select(0, 0, 0, 0, 0));
-    printf("caught %d\n", caught);
+    SHOW_WITH_ALARM(poll(&entry, 1, -1));
+    SHOW_WITH_ALARM(nanosleep(&long_time, &left));
+    printf("left %d\n", left.tv_sec > 500 && left.tv_sec < 1000);
+    SHOW_WITH_ALARM(pause());
+    SHOW_WITH_ALARM(select(0, 0, 0, 0, 0));
+    printf("caught enough %d\n", caught >= 5 * SIGALRM);
+    caught = 0;
 
     handle(SIGUSR2, 0);
     sigemptyset(&none);
@@ -177,7 +183,8 @@ static void signals_that_interrupt(void)
 static int restart_ends[2];
 static void *write_later(void *unused)
 {
-    usleep(100000);
+    while (!caught)
+        usleep(1000);
     write(restart_ends[1], "x", 1);
     return unused;
 }
@@ -196,9 +203,7 @@ static void signals_that_restart(void)
     pthread_create(&thread, 0, write_later, 0);
     pthread_sigmask(SIG_UNBLOCK, &alarm_set, 0);
     handle(SIGALRM, SA_RESTART);
-    alarm_in(20);
-    SHOW(read(restart_ends[0], &byte, 1));
-    printf("caught %d\n", caught);
+    SHOW_WITH_ALARM(read(restart_ends[0], &byte, 1));
     pthread_join(thread, 0);
 }
 

@@ -124,13 +124,22 @@ static int case_turns(void)
     return 0;
 }
 
-static uint32_t word, words[2];
+static uint32_t word, words[2], entrance;
 
 static long futex(uint32_t *address, int operation, uint32_t value, const void *timeout, uint32_t *address2,
                   uint32_t value3)
 {
     long result = syscall(SYS_futex, address, operation, value, timeout, address2, value3);
     return result < 0 ? -errno : result;
+}
+
+/* Moves waiters on until so many have come. */
+static void collect(uint32_t *from, uint32_t *to, long count)
+{
+    while (count > 0) {
+        count -= futex(from, FUTEX_CMP_REQUEUE | FUTEX_PRIVATE, 0, (void *)count, to, 0);
+        usleep(100);
+    }
 }
 
 static void *wait_on(void *argument)
@@ -152,8 +161,8 @@ static int case_futex(void)
     printf("nobody %ld\n", futex(&word, FUTEX_WAKE, 9, NULL, NULL, 0));
     pthread_t threads[5];
     for (int i = 0; i < 5; i++)
-        pthread_create(&threads[i], NULL, wait_on, &words[0]);
-    usleep(100000);
+        pthread_create(&threads[i], NULL, wait_on, &entrance);
+    collect(&entrance, &words[0], 5);
     printf("requeue %ld\n", futex(&words[0], FUTEX_CMP_REQUEUE | FUTEX_PRIVATE, 1, (void *)2, &words[1], 0));
     printf("requeue, other value %ld\n",
            futex(&words[0], FUTEX_CMP_REQUEUE | FUTEX_PRIVATE, 1, (void *)2, &words[1], 7));
@@ -213,7 +222,7 @@ static int case_storm(void)
     install(SIGRTMIN, count, SA_RESTART);
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, storm_target, &stop);
-    for (int i = 0; i < 4000; i++) {
+    for (int i = 0; i < 4000 || seen <= 100; i++) {
         pthread_kill(threads[i % 4], SIGUSR1);
         if (i % 3 == 0)
             kill(getpid(), SIGUSR1);
@@ -227,16 +236,20 @@ static int case_storm(void)
     return 0;
 }
 
-static void *exit_soon(void *argument)
+/* The kernel clears the first thread's id when that has ended. */
+static volatile pid_t first;
+static void *exit_last(void *argument)
 {
-    usleep(1000);
+    while (first)
+        usleep(1000);
     return argument;
 }
 
 static int case_leader(void)
 {
     pthread_t thread;
-    pthread_create(&thread, NULL, exit_soon, NULL);
+    first = (pid_t)syscall(SYS_set_tid_address, &first);
+    pthread_create(&thread, NULL, exit_last, NULL);
     pthread_detach(thread);
     syscall(SYS_exit, 7);
     return 0;
