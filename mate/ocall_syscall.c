@@ -9,19 +9,28 @@
 #include "ocall.h"
 #include "syscall.h"
 #include "vdso.h"
+#include "would_wait.h"
 
 #define SLOT_BITS 64
 #define CLOCK_REALTIME_ID 0
+
+static long uninterrupted(const struct ocall_syscall *call)
+{
+    return syscall6(call->number, call->args[0], call->args[1], call->args[2], call->args[3], call->args[4],
+                    call->args[5]);
+}
 
 void ocall_syscall(struct host_thread *thread)
 {
     struct ocall_syscall *call = &thread->exchange->u.syscall;
 
-    if (call->flags & OCALL_SYSCALL_INTERRUPTIBLE)
-        call->result = syscall_interruptible(call->number, call->args, &thread->exchange->signal_pending);
-    else
-        call->result = syscall6(call->number, call->args[0], call->args[1], call->args[2], call->args[3], call->args[4],
-                                call->args[5]);
+    if (!(call->flags & OCALL_SYSCALL_INTERRUPTIBLE)) {
+        call->result = uninterrupted(call);
+        return;
+    }
+    call->result = syscall_interruptible(call->number, call->args, &thread->exchange->signal_pending);
+    if (call->result == SYSCALL_NOT_BEGUN)
+        call->result = would_wait(call->number, call->args) ? -EINTR : uninterrupted(call);
 }
 
 void ocall_futex_wait(struct host_thread *thread)
@@ -37,6 +46,8 @@ void ocall_futex_wait(struct host_thread *thread)
     if (wait->has_deadline)
         args[3] = (uint64_t)&deadline;
     wait->result = syscall_interruptible(__NR_futex, args, &thread->exchange->signal_pending);
+    if (wait->result == SYSCALL_NOT_BEGUN)
+        wait->result = -EINTR;
 }
 
 void ocall_futex_wake(struct host_thread *thread)

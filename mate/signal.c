@@ -7,7 +7,7 @@
  *   in the enclave (RIP = AEP: an AEX)           1    CSSA is 2: queue; the loop sees it before its ERESUME
  *   on the way to ERESUME                        0    CSSA is 1: enter with ECALL_SIGNAL
  *   on the way to ERESUME                        1    cannot be: the loop resumes at level 0 only
- *   before the SYSCALL of a call that may block  -    queue; the call returns -EINTR
+ *   before the SYSCALL of a call that may block  -    queue; if the call would wait, it returns -EINTR
  *   elsewhere outside                            -    queue; the LibOS looks before it returns to the program
  */
 #include "signal.h"

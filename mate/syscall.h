@@ -51,9 +51,9 @@ static inline long sys_rt_sigprocmask(int how, const uint64_t *mask, uint64_t *o
 }
 
 /*
- * A system call that may block, in a window that loses no signal: returns -EINTR instead of blocking when
- * *pending is set, by whatever signal handler, at whatever instant before the kernel sleeps. Handlers
- * call window_abort().
+ * A system call that may block, in a window that loses no signal: SYSCALL_NOT_BEGUN when *pending is set, by whatever
+ * signal handler, at whatever instant before the kernel has taken over; from then on it is the kernel that interrupts.
  */
+#define SYSCALL_NOT_BEGUN (-4096L) /* no error of the kernel's */
 long syscall_interruptible(long number, const uint64_t args[6], const uint32_t *pending);
 #endif

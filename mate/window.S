@@ -5,7 +5,7 @@
  * The window reaches from the test to the SYSCALL instruction, inclusive. A handler that finds RIP in it sets
  * pending and moves RIP to window_aborted. Behind the SYSCALL the kernel has decided: its result counts.
  */
-#define EINTR 4
+#define SYSCALL_NOT_BEGUN -4096 /* syscall.h */
 
     .text
     .globl syscall_interruptible
@@ -31,7 +31,7 @@ window_end:
     ret
     .globl window_aborted
 window_aborted:
-    mov $-EINTR, %rax
+    mov $SYSCALL_NOT_BEGUN, %rax
     pop %rbx
     ret
 

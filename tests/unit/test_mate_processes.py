@@ -1,4 +1,4 @@
-"""vfork and execve as the mate serves them, asked for by a LibOS of one file (fake_libos/)."""
+"""vfork, execve and calls that wait, as the mate serves them: asked for by a LibOS of one file (fake_libos/)."""
 
 import os
 import socket
@@ -112,3 +112,8 @@ def test_no_daemon(compartment: Compartment) -> None:
     result = compartment.run(PROGRAM, "spawn", PROGRAM, "exit", "43")
     assert result.returncode == EXEC_FAILED
     assert "no answer from the host daemon" in result.stderr
+
+
+def test_a_signal_ends_only_calls_that_wait(compartment: Compartment) -> None:
+    result = compartment.run(PROGRAM, "signalled", mate_process.MATE)
+    assert (result.returncode, result.stderr) == (0, "")

@@ -6,11 +6,24 @@
  *   vexit N              vfork; the child exits with N, and so does the parent
  *   exit N               exit with N
  *   exec PATH [ARG...]   execute PATH with ARG... in this process
+ *   signalled PATH       make calls that may wait while a signal is pending; exit with the number of the first that
+ *                        gave another result than in a process, or with 0. PATH is a file of at least a page
  */
 #include "enclave/include/layout.h"
 #include "enclave/include/ocall.h"
 
+#define NR_READ 0
+#define NR_WRITE 1
+#define NR_PREAD64 17
+#define NR_PAUSE 34
 #define NR_WAIT4 61
+#define NR_OPENAT 257
+#define NR_PIPE2 293
+#define O_NONBLOCK 04000
+#define EAGAIN 11
+#define EBADF 9
+#define EINTR 4
+#define LARGE 8192
 #define ARGUMENTS_MAX 16
 
 enum { BAD_ARGUMENTS = 96, WAIT_FAILED, FORK_FAILED, EXEC_FAILED };
@@ -57,6 +70,55 @@ static int64_t system_call(struct exchange *exchange, uint32_t nr, uint64_t a, u
     exchange->u.syscall = (struct ocall_syscall){.number = nr, .args = {a, b, c}};
     fake_ocall(exchange);
     return exchange->u.syscall.result;
+}
+
+static int64_t call_that_may_wait(struct exchange *exchange, uint32_t nr, uint64_t a, uint64_t b, uint64_t c,
+                                  uint64_t d)
+{
+    exchange->op = OCALL_SYSCALL;
+    exchange->u.syscall =
+        (struct ocall_syscall){.number = nr, .flags = OCALL_SYSCALL_INTERRUPTIBLE, .args = {a, b, c, d}};
+    fake_ocall(exchange);
+    return exchange->u.syscall.result;
+}
+
+/* What does not wait is done all the same. */
+static uint32_t first_difference(struct exchange *exchange, const char *path)
+{
+    volatile uint32_t *ends = (volatile uint32_t *)exchange->buffer;
+    uint64_t data = exchange->buffer + sizeof(uint64_t);
+
+    if (system_call(exchange, NR_PIPE2, exchange->buffer, 0, 0))
+        return BAD_ARGUMENTS;
+    exchange->signal_pending = 1;
+    if (call_that_may_wait(exchange, NR_PAUSE, 0, 0, 0, 0) != -EINTR)
+        return 1;
+    if (call_that_may_wait(exchange, NR_READ, ends[0], data, 1, 0) != -EINTR)
+        return 2;
+    if (call_that_may_wait(exchange, NR_WRITE, ends[1], data, 2, 0) != 2)
+        return 3;
+    if (call_that_may_wait(exchange, NR_READ, ends[0], data, 1, 0) != 1)
+        return 4;
+    if (call_that_may_wait(exchange, NR_WRITE, ends[1], data, LARGE, 0) != -EINTR)
+        return 5;
+    if (call_that_may_wait(exchange, NR_READ, (uint64_t)-1, data, 1, 0) != -EBADF)
+        return 6;
+    if (system_call(exchange, NR_PIPE2, exchange->buffer, O_NONBLOCK, 0))
+        return BAD_ARGUMENTS;
+    if (call_that_may_wait(exchange, NR_READ, ends[0], data, 1, 0) != -EAGAIN)
+        return 7;
+
+    char *to = (char *)data;
+    for (uint64_t n = 0; n <= length(path); n++)
+        to[n] = path[n];
+    int64_t file = call_that_may_wait(exchange, NR_OPENAT, 0, data, 0, 0);
+    if (file < 0)
+        return 8;
+    if (call_that_may_wait(exchange, NR_READ, (uint64_t)file, data, LARGE / 2, 0) != LARGE / 2)
+        return 9;
+    if (call_that_may_wait(exchange, NR_PREAD64, (uint64_t)file, data, LARGE / 2, 0) != LARGE / 2)
+        return 10;
+    return 0;
 }
 
 static _Noreturn void leave(struct exchange *exchange, uint32_t status)
@@ -133,6 +195,8 @@ void fake_main(uint64_t ecall, struct exchange *exchange)
         leave(exchange, BAD_ARGUMENTS);
     if (equal(state.arguments[1], "exit"))
         leave(exchange, number(state.arguments[2]));
+    if (equal(state.arguments[1], "signalled"))
+        leave(exchange, first_difference(exchange, state.arguments[2]));
     if (equal(state.arguments[1], "exec")) {
         execute(&state, 2);
         leave(exchange, EXEC_FAILED);
