@@ -24,7 +24,6 @@
 #include "recover.h"
 #include "signal.h"
 #include "start_block.h"
-#include "string.h"
 #include "syscall.h"
 #include "vdso.h"
 
@@ -105,7 +104,7 @@ static void name_process(const char *path)
 
 static _Noreturn void run(const struct options *options)
 {
-    static char path[PATH_LENGTH_MAX];
+    const char *path = options->exec_path;
     struct signal_state signals;
     struct host_thread *thread;
 
@@ -114,10 +113,8 @@ static _Noreturn void run(const struct options *options)
     signal_block_all(NULL);
     lease_read_row(&mate.lease, options->lease_fd);
     mate.executable = open_executable(options);
-    if (options->exec_path)
-        memcpy(path, options->exec_path, strlen(options->exec_path) + 1);
-    else
-        path_resolve(options->arguments[0], mate.environment, path);
+    if (!path)
+        path = path_resolve(options->arguments[0], mate.environment);
     descriptors_hide(&mate);
     vdso_start(mate.auxiliary.vdso);
     lease_map(&mate.lease);

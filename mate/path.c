@@ -87,21 +87,23 @@ static long search(const char *program, const char *directories, char *found)
     }
 }
 
-void path_resolve(const char *program, char **environment, char *found)
+const char *path_resolve(const char *program, char **environment)
 {
-    size_t size = strlen(program) + 1;
+    static char found[PATH_LENGTH_MAX] __attribute__((section(".bss.rare")));
+    const char *path = program;
     long error;
 
-    if (size > PATH_LENGTH_MAX)
+    if (strlen(program) >= PATH_LENGTH_MAX)
         fail(program, -ENAMETOOLONG);
     if (!*program)
         fail(program, -ENOENT);
     if (strchr(program, '/')) {
-        memcpy(found, program, size);
-        error = check_executable(found);
+        error = check_executable(program);
     } else {
         error = search(program, search_path(environment), found);
+        path = found;
     }
     if (error)
         fail(program, error);
+    return path;
 }

@@ -5,8 +5,8 @@
 #define PATH_LENGTH_MAX 4096
 
 /*
- * The file that execvp would run, written to `found` (PATH_LENGTH_MAX bytes). Ends the process with a message
- * when there is none (127) or it may not be executed (126).
+ * The file that execvp would run. Ends the process with a message when there is none (127) or it may not be executed
+ * (126).
  */
-void path_resolve(const char *program, char **environment, char *found);
+const char *path_resolve(const char *program, char **environment);
 #endif

@@ -24,7 +24,8 @@ long thread_spawn(uint64_t flags, void *stack_top, uint32_t *tid, void (*run)(vo
 
 /* Blocks are never unmapped: one whose thread has ended serves the next. Readers need no lock. */
 static struct host_thread *blocks;
-static struct host_thread *threads_by_slot[THREADS_MAX];
+/* Its first entry ends the page of variables that each start touches, see mate.lds */
+struct host_thread *threads_by_slot[THREADS_MAX] __attribute__((section(".bss.by_slot")));
 static uint32_t blocks_locked;
 
 static void lock_blocks(void)

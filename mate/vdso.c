@@ -10,9 +10,8 @@
 typedef long clock_function(int clock, struct __kernel_timespec *time);
 
 static uint64_t vdso_address;
-static clock_function find_clock_gettime;
-/* Replaces itself when it is first called: many programs never ask for the time. */
-static clock_function *clock_gettime = find_clock_gettime;
+/* Found when it is first needed: many programs never ask for the time. */
+static clock_function *clock_gettime;
 
 struct vdso_tables {
     const Elf64_Sym *symbols;
@@ -95,17 +94,21 @@ static long call_clock_gettime(int clock, struct __kernel_timespec *time)
     return syscall2(__NR_clock_gettime, clock, time);
 }
 
-static long find_clock_gettime(int clock, struct __kernel_timespec *time)
+static clock_function *find_clock_gettime(void)
 {
     clock_function *found = (clock_function *)vdso_find(vdso_address, "__vdso_clock_gettime");
 
     if (!found)
         found = call_clock_gettime;
     __atomic_store_n(&clock_gettime, found, __ATOMIC_RELAXED);
-    return found(clock, time);
+    return found;
 }
 
 long vdso_clock_gettime(int clock, struct __kernel_timespec *time)
 {
-    return __atomic_load_n(&clock_gettime, __ATOMIC_RELAXED)(clock, time);
+    clock_function *function = __atomic_load_n(&clock_gettime, __ATOMIC_RELAXED);
+
+    if (!function)
+        function = find_clock_gettime();
+    return function(clock, time);
 }

@@ -63,9 +63,9 @@
 #define THREAD_BLOCK(compartment_base, slot) ((compartment_base) + THREADS_OFFSET + (unsigned long)(slot)*THREAD_STRIDE)
 
 /*
- * Host side: the mate is linked here. The ENCLU gate of the software model must be within 2 GiB of
+ * Host side: the mate is linked here. The ENCLU gate of the software model, its first code, must be within 2 GiB of
  * the image region, since the model replaces each ENCLU by a five-byte call.
  */
-#define MATE_TEXT 0x6fff00000000
-#define MODEL_ENCLU_GATE 0x6ffff0000000
+#define MATE_TEXT 0x6ffff0000000
+#define MODEL_ENCLU_GATE MATE_TEXT
 #endif

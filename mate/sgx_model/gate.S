@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where the ENCLU instructions of the enclave's image end up: each was replaced by a call of MODEL_ENCLU_GATE
- * (docs/architecture.md). EAX = leaf. The gate lies too far from the mate's other sections for RIP-relative
- * addresses; it needs none.
+ * (docs/architecture.md). EAX = leaf.
  *
  * The call pushed its return address: for EEXIT onto the host's stack, where the target takes its place.
  *

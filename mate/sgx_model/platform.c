@@ -24,8 +24,8 @@
 int model_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
                         unsigned long r8, unsigned long r9, struct sgx_enclave_run *run);
 
-vdso_sgx_enter_enclave_t sgx_enter_enclave = model_enter_enclave;
-uint64_t sgx_enclu_address = (uint64_t)model_enclu;
+vdso_sgx_enter_enclave_t sgx_enter_enclave;
+uint64_t sgx_enclu_address;
 
 static struct {
     uint64_t base, size, xfrm;
@@ -53,6 +53,8 @@ void sgx_platform_start(const struct lease_grant *grant, uint64_t vdso)
         die("pool %s wants CPU features (XFRM bits %lx) that this CPU lacks: use a pool with a smaller XFRM",
             grant->pool, missing);
     xstate_start(grant->xfrm);
+    sgx_enter_enclave = model_enter_enclave;
+    sgx_enclu_address = (uint64_t)model_enclu;
     enclave.base = grant->enclave_base;
     enclave.size = grant->enclave_size;
     enclave.xfrm = grant->xfrm;
@@ -78,8 +80,8 @@ void sgx_thread_start(struct sgx_thread *thread)
     __asm__ volatile("rdfsbase %0" : "=r"(cpu->host_fsbase));
     __asm__ volatile("wrgsbase %0" ::"r"(cpu));
     /* The mate's own calls are let through by their address: the kernel need not look at the selector */
-    result = syscall5(__NR_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, MATE_TEXT,
-                      MODEL_ENCLU_GATE - MATE_TEXT, &cpu->selector);
+    result = syscall5(__NR_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, MATE_TEXT, ENCLAVE_BASE - MATE_TEXT,
+                      &cpu->selector);
     if (result)
         die("this kernel has no Syscall User Dispatch (error %d), which the software model of SGX needs: "
             "use Linux 5.11 or newer, and allow prctl in the container's seccomp profile",

@@ -17,7 +17,7 @@
 /* What the mate asked for. The fault signals are always caught for the model itself. */
 static struct {
     signal_handler handler;
-} dispositions[SIGNALS_MAX + 1];
+} dispositions[SIGNALS_MAX + 1] __attribute__((section(".bss.rare")));
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 
 static int is_fault_signal(int signal)

@@ -21,7 +21,7 @@
 #define COMPONENT_COUNT 63
 
 static struct component {
-    uint32_t offset, size;
+    uint16_t offset, size;
 } components[COMPONENT_COUNT];
 
 void xstate_start(uint64_t xfrm)
@@ -32,12 +32,12 @@ void xstate_start(uint64_t xfrm)
         if (!(xfrm & 1UL << i))
             continue;
         leaf = cpu_leaf(CPUID_XSAVE, i);
-        components[i].size = leaf.eax;
-        components[i].offset = leaf.ebx;
         if (leaf.ebx < LEGACY_SIZE + XSTATE_HEADER_SIZE || (uint64_t)leaf.ebx + leaf.eax > XSAVE_SIZE_MAX)
             die("the pool's XFRM %lx has component %u at offset %u with %u bytes, which does not fit into an SSA "
                 "frame of %d bytes: use a pool with a smaller XFRM",
                 xfrm, i, leaf.ebx, leaf.eax, SSA_FRAME_SIZE);
+        components[i].size = leaf.eax;
+        components[i].offset = leaf.ebx;
     }
 }
 
