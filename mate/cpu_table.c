@@ -54,6 +54,13 @@ struct cpuid cpu_leaf(uint32_t leaf, uint32_t subleaf)
     return cpu_table_find(leaf, subleaf, &answer) ? answer : cpu_identify(leaf, subleaf);
 }
 
+struct cpuid cpu_leaf_on(const struct sgx_thread *thread, uint32_t leaf, uint32_t subleaf)
+{
+    struct cpuid answer;
+
+    return cpu_table_find(leaf, subleaf, &answer) ? answer : sgx_cpuid(thread, leaf, subleaf);
+}
+
 static int has_subleaves(uint32_t leaf)
 {
     return leaf == 0x4 || leaf == 0x7 || leaf == LEAF_TOPOLOGY || leaf == LEAF_XSAVE || leaf == LEAF_TOPOLOGY_2 ||

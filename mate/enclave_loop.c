@@ -140,7 +140,7 @@ static void enter_at_level_one(struct host_thread *thread, uint32_t ecall, uint3
 void enclave_enter_from_handler(struct host_thread *thread, uint32_t ecall)
 {
     struct sgx_enclave_run run = {.tcs = thread->tcs};
-    struct enclave_call nested = {.gate_stack = (uint64_t)thread + BLOCK_GATE_STACKS + 2 * BLOCK_GATE_STACK_SIZE,
+    struct enclave_call nested = {.gate_stack = thread_block(thread) + BLOCK_GATE_STACKS + 2 * BLOCK_GATE_STACK_SIZE,
                                   .run = &run};
     enum leave left;
 

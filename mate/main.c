@@ -123,12 +123,12 @@ static _Noreturn void run(const struct options *options)
     if (!thread)
         die("no memory for the first thread: raise the container's memory limit");
     thread->tid = syscall1(__NR_set_tid_address, &thread->tid);
-    thread->exchange->start_block = (uint64_t)start_block_make(path, options->arguments, mate.environment, &signals);
     name_process(path);
     thread_start(thread);
     if (options->exec_path && !options->exec_fresh)
         recover_after_exec(thread);
     lease_close_program_memory(&mate.lease);
+    start_block_make(thread, path, options->arguments, mate.environment, &signals);
     signal_set_mask(0);
     enclave_loop(thread, ECALL_START, 0);
     thread_exit(thread);

@@ -80,10 +80,7 @@ void ocall_clock(struct host_thread *thread)
 void ocall_cpuid(struct host_thread *thread)
 {
     struct ocall_cpuid *request = &thread->exchange->u.cpuid;
-    struct cpuid answer;
-
-    if (!cpu_table_find(request->leaf, request->subleaf, &answer))
-        answer = sgx_cpuid(&thread->sgx, request->leaf, request->subleaf);
+    struct cpuid answer = cpu_leaf_on(&thread->sgx, request->leaf, request->subleaf);
 
     request->eax = answer.eax;
     request->ebx = answer.ebx;

@@ -35,7 +35,7 @@ static char *put_string(char *to, const char *string)
     return to + size;
 }
 
-static uint64_t xsave_size(uint64_t xfrm)
+static uint64_t xsave_size(const struct sgx_thread *thread, uint64_t xfrm)
 {
     uint64_t size = XSAVE_LEGACY_AND_HEADER;
 
@@ -44,7 +44,7 @@ static uint64_t xsave_size(uint64_t xfrm)
 
         if (!(xfrm & 1UL << i))
             continue;
-        leaf = cpu_leaf(CPUID_XSAVE, i);
+        leaf = cpu_leaf_on(thread, CPUID_XSAVE, i);
         if ((uint64_t)leaf.ebx + leaf.eax > size)
             size = (uint64_t)leaf.ebx + leaf.eax;
     }
@@ -62,7 +62,7 @@ static uint64_t stack_limit(void)
     return limit.rlim_cur;
 }
 
-static void fill(struct start_block *block, const struct signal_state *signals)
+static void fill(struct start_block *block, const struct sgx_thread *thread, const struct signal_state *signals)
 {
     const struct lease_grant *grant = &mate.lease.grant;
     const struct auxiliary *auxiliary = &mate.auxiliary;
@@ -82,7 +82,7 @@ static void fill(struct start_block *block, const struct signal_state *signals)
     block->hwcap = auxiliary->hwcap;
     block->hwcap2 = auxiliary->hwcap2;
     block->xfrm = grant->xfrm;
-    block->xsave_size = xsave_size(grant->xfrm);
+    block->xsave_size = xsave_size(thread, grant->xfrm);
     block->ignored_signals_low = signals->ignored;
     block->ignored_signals_high = signals->ignored >> 32;
     block->blocked_signals = signals->blocked;
@@ -92,37 +92,47 @@ static void fill(struct start_block *block, const struct signal_state *signals)
         block->flags |= START_NO_PATCH;
     if (grant->flags & LEASE_TSC_CLOCK)
         block->flags |= START_TSC_CLOCK;
-    if ((cpu_leaf(CPUID_XSAVE, 1).eax & XSAVEC_XGETBV1) == XSAVEC_XGETBV1)
+    if ((cpu_leaf_on(thread, CPUID_XSAVE, 1).eax & XSAVEC_XGETBV1) == XSAVEC_XGETBV1)
         block->flags |= START_XSAVEC;
 }
 
-struct start_block *start_block_make(const char *path, char **arguments, char **environment,
-                                     const struct signal_state *signals)
+/* In the exchange buffer, which the LibOS does not use before it has copied the block, or in memory of its own. */
+static struct start_block *find_room(const struct exchange *exchange, uint64_t size)
+{
+    long area;
+
+    if (size <= exchange->buffer_size)
+        return (struct start_block *)exchange->buffer;
+    area = syscall6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (syscall_failed(area))
+        die("no memory for the arguments: error %d", (int)-area);
+    return (struct start_block *)area;
+}
+
+void start_block_make(struct host_thread *thread, const char *path, char **arguments, char **environment,
+                      const struct signal_state *signals)
 {
     uint32_t argument_count, environment_count;
     uint64_t size = sizeof(struct start_block) + strlen(path) + 1 + strings_size(arguments, &argument_count) +
                     strings_size(environment, &environment_count);
     struct start_block *block;
     char *next;
-    long area;
 
     if (size > START_BLOCK_SIZE_MAX)
         die_with(EXIT_NOT_EXECUTABLE, "exec: \"%s\": arguments and environment take %lu bytes, the limit is %lu", path,
                  (unsigned long)size, (unsigned long)START_BLOCK_SIZE_MAX);
-    area = syscall6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (syscall_failed(area))
-        die("no memory for the arguments: error %d", (int)-area);
-    block = (struct start_block *)area;
+    block = find_room(thread->exchange, size);
+    memset(block, 0, sizeof(*block));
     block->block_size = size;
     block->argument_count = argument_count;
     block->environment_count = environment_count;
-    fill(block, signals);
+    fill(block, &thread->sgx, signals);
     next = put_string((char *)(block + 1), path);
     for (; *arguments; arguments++)
         next = put_string(next, *arguments);
     for (; *environment; environment++)
         next = put_string(next, *environment);
-    return block;
+    thread->exchange->start_block = (uint64_t)block;
 }
 
 void signal_state_read(struct signal_state *state)

@@ -24,6 +24,7 @@ long thread_spawn(uint64_t flags, void *stack_top, uint32_t *tid, void (*run)(vo
 
 /* Blocks are never unmapped: one whose thread has ended serves the next. Readers need no lock. */
 static struct host_thread *blocks;
+static uint32_t block_count;
 /* Its first entry ends the page of variables that each start touches, see mate.lds */
 struct host_thread *threads_by_slot[THREADS_MAX] __attribute__((section(".bss.by_slot")));
 static uint32_t blocks_locked;
@@ -39,39 +40,48 @@ static void unlock_blocks(void)
     __atomic_store_n(&blocks_locked, 0, __ATOMIC_RELEASE);
 }
 
-static long map_block(void)
+static long map_part(uint64_t start, uint64_t end)
 {
-    uint64_t size = BLOCK_SIZE + THREAD_ALIGNMENT;
-    long area =
-        syscall6(__NR_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    uint64_t block;
-
-    if (syscall_failed(area))
-        return area;
-    block = ((uint64_t)area + THREAD_ALIGNMENT - 1) & ~(uint64_t)(THREAD_ALIGNMENT - 1);
-    if (block > (uint64_t)area)
-        syscall2(__NR_munmap, area, block - (uint64_t)area);
-    syscall2(__NR_munmap, block + BLOCK_SIZE, (uint64_t)area + size - block - BLOCK_SIZE);
-    syscall3(__NR_mprotect, block + BLOCK_GUARD, BLOCK_ALTERNATE_STACK - BLOCK_GUARD, PROT_NONE);
-    syscall3(__NR_mprotect, block + BLOCK_ALTERNATE_STACK_END, BLOCK_STACK - BLOCK_ALTERNATE_STACK_END, PROT_NONE);
-    return block;
+    return syscall6(__NR_mmap, start, end - start, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
-static struct host_thread *find_free_block(void)
+static long map_block(uint64_t block)
 {
-    for (struct host_thread *thread = blocks; thread; thread = thread->next)
-        if (!__atomic_load_n(&thread->tid, __ATOMIC_ACQUIRE))
-            return thread;
-    return NULL;
+    long result = map_part(block + BLOCK_ALTERNATE_STACK, block + BLOCK_GUARD);
+
+    if (syscall_failed(result))
+        return result;
+    result = map_part(block + BLOCK_STACK, block + BLOCK_SIZE);
+    if (syscall_failed(result))
+        syscall2(__NR_munmap, block + BLOCK_ALTERNATE_STACK, BLOCK_GUARD - BLOCK_ALTERNATE_STACK);
+    return result;
+}
+
+/* A block whose thread has ended, as empty as a new one. */
+static struct host_thread *reuse_block(void)
+{
+    struct host_thread *thread = blocks, *next;
+
+    while (thread && __atomic_load_n(&thread->tid, __ATOMIC_ACQUIRE))
+        thread = thread->next;
+    if (!thread)
+        return NULL;
+    next = thread->next;
+    memset(thread->exchange, 0, sizeof(*thread->exchange));
+    memset(thread, 0, sizeof(*thread));
+    thread->next = next;
+    return thread;
 }
 
 static struct host_thread *new_block(void)
 {
-    long block = map_block();
-    struct host_thread *thread = (struct host_thread *)block;
+    uint64_t block = BLOCKS + (uint64_t)block_count * BLOCK_STRIDE;
+    struct host_thread *thread = (struct host_thread *)(block + BLOCK_THREAD);
 
-    if (syscall_failed(block))
+    if (block_count == BLOCKS_MAX || syscall_failed(map_block(block)))
         return NULL;
+    block_count++;
     thread->next = blocks;
     blocks = thread;
     return thread;
@@ -79,18 +89,14 @@ static struct host_thread *new_block(void)
 
 static void initialise(struct host_thread *thread, uint32_t slot)
 {
-    uint64_t block = (uint64_t)thread;
-    struct host_thread *next = thread->next;
+    uint64_t block = thread_block(thread);
 
-    memset(thread, 0, sizeof(*thread));
-    thread->next = next;
     thread->slot = slot;
     thread->tid = ~0U; /* taken; the kernel writes the real one */
     thread->tcs = THREAD_BLOCK(mate.lease.grant.compartment_base, slot) + THREAD_TCS;
     thread->call.gate_stack = block + BLOCK_GATE_STACKS + BLOCK_GATE_STACK_SIZE;
     thread->call.run = &thread->run;
     thread->exchange = (struct exchange *)(block + BLOCK_EXCHANGE);
-    memset(thread->exchange, 0, sizeof(*thread->exchange));
     thread->exchange->slot = slot;
     thread->exchange->buffer = block + BLOCK_BUFFER;
     thread->exchange->buffer_size = EXCHANGE_BUFFER_SIZE;
@@ -101,7 +107,7 @@ struct host_thread *thread_create(uint32_t slot)
     struct host_thread *thread;
 
     lock_blocks();
-    thread = find_free_block();
+    thread = reuse_block();
     if (!thread)
         thread = new_block();
     if (thread) {
@@ -119,7 +125,7 @@ struct host_thread *thread_of_slot(uint32_t slot)
 
 void thread_start(struct host_thread *thread)
 {
-    stack_t stack = {.ss_sp = (char *)thread + BLOCK_ALTERNATE_STACK,
+    stack_t stack = {.ss_sp = (void *)(thread_block(thread) + BLOCK_ALTERNATE_STACK),
                      .ss_size = BLOCK_ALTERNATE_STACK_END - BLOCK_ALTERNATE_STACK};
     long result = syscall2(__NR_sigaltstack, &stack, NULL);
 
@@ -151,7 +157,8 @@ long thread_clone(uint32_t slot)
         return -EAGAIN;
     /* Until its alternate stack is in place the new thread must not take a signal: it inherits this mask */
     signal_block_all(&mask);
-    result = thread_spawn(CLONE_THREAD_FLAGS, (char *)thread + BLOCK_STACK_END, &thread->tid, run_thread, thread);
+    result = thread_spawn(CLONE_THREAD_FLAGS, (void *)(thread_block(thread) + BLOCK_STACK_END), &thread->tid,
+                          run_thread, thread);
     signal_set_mask(mask);
     if (syscall_failed(result))
         __atomic_store_n(&thread->tid, 0, __ATOMIC_RELEASE);

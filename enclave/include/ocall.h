@@ -214,7 +214,7 @@ struct exchange {
     uint32_t slot;
     uint64_t buffer; /* untrusted copy buffer of this thread */
     uint64_t buffer_size;
-    uint64_t start_block; /* struct start_block, for ECALL_START */
+    uint64_t start_block; /* struct start_block, for ECALL_START; in the buffer, unless that is too small */
     uint32_t park_word; /* see OCALL_FUTEX_WAIT */
     /*
      * Ring of signals: the mate's handler (all signals blocked) writes at head, the LibOS reads at
@@ -223,7 +223,6 @@ struct exchange {
     uint32_t signal_pending;
     uint32_t signal_head;
     uint32_t signal_tail;
-    struct exchange_signal signals[EXCHANGE_SIGNALS];
     union {
         struct ocall_syscall syscall;
         struct ocall_exit_group exit_group;
@@ -251,11 +250,13 @@ struct exchange {
      */
     uint32_t exception_op;
     uint32_t reserved;
+    struct exchange_signal signals[EXCHANGE_SIGNALS]; /* last: without a signal, it is not touched */
 };
 #define EXCHANGE_BUFFER_SIZE 0x40000
 
 /*
- * What the program starts with. The mate fills one block of block_size bytes; the LibOS copies it.
+ * What the program starts with. The mate fills one block of block_size bytes; the LibOS copies it before it uses the
+ * exchange buffer, where the block may be.
  * Strings follow the struct in a row, each NUL-terminated: program path (already looked up in PATH),
  * argv[argument_count], envp[environment_count].
  */

@@ -53,7 +53,7 @@ static void build_tcs(uint64_t offset)
     tcs->ofsbase = offset + THREAD_TCB;
 }
 
-static struct sgx_enclave_run enter_at(char *thread, int level, uint64_t tcs, uint32_t function, uint64_t what,
+static struct sgx_enclave_run enter_at(char *of, int level, uint64_t tcs, uint32_t function, uint64_t what,
                                        uint64_t argument)
 {
     struct sgx_enclave_run run = {.tcs = tcs, .function = 99};
@@ -61,7 +61,7 @@ static struct sgx_enclave_run enter_at(char *thread, int level, uint64_t tcs, ui
         .rdi = what,
         .rsi = (uint64_t)&report,
         .rdx = argument,
-        .gate_stack = (uint64_t)thread + BLOCK_GATE_STACKS + (uint64_t)level * BLOCK_GATE_STACK_SIZE,
+        .gate_stack = (uint64_t)of + BLOCK_GATE_STACKS + (uint64_t)level * BLOCK_GATE_STACK_SIZE,
         .run = &run,
         .refuse = &never,
         .function = function,
@@ -107,7 +107,7 @@ static void start(uint64_t xfrm)
     build_tcs(BLOCK_1);
     CHECK(!syscall2(__NR_sigaltstack, &stack, NULL));
     sgx_platform_start(&grant, 0);
-    sgx_thread_start((struct sgx_thread *)block);
+    sgx_thread_start((struct sgx_thread *)(block + BLOCK_THREAD));
 }
 
 static void check_idle(void)
@@ -204,7 +204,7 @@ static void cpuid(void)
     struct cpuid vendor;
 
     exception(RUN_CPUID, 0, fake_cpuid, VECTOR_UD, EXITINFO_TYPE_HARDWARE, 2);
-    vendor = sgx_cpuid((struct sgx_thread *)block, 0, 0);
+    vendor = sgx_cpuid((struct sgx_thread *)(block + BLOCK_THREAD), 0, 0);
     CHECK(vendor.eax >= 7 && vendor.ebx && vendor.ecx && vendor.edx);
     exception(RUN_CPUID, 0, fake_cpuid, VECTOR_UD, EXITINFO_TYPE_HARDWARE, 2); /* it faults again */
 }
@@ -342,7 +342,7 @@ static uint32_t second_tid;
 static void spin_in_second_block(void *argument)
 {
     (void)argument;
-    sgx_thread_start((struct sgx_thread *)second_block);
+    sgx_thread_start((struct sgx_thread *)(second_block + BLOCK_THREAD));
     enter_at(second_block, 1, (uint64_t)tcs_at(BLOCK_1), ENCLU_EENTER, RUN_SPIN, 0);
 }
 
