@@ -63,6 +63,7 @@ struct compartment {
     struct spinlock fd_lock;
     struct spinlock signal_lock;
     struct signal_action actions[SIGNAL_COUNT + 1];
+    uint32_t ignored_known; /* actions has what was ignored at the start, see signal_learn_ignored() */
 
     struct spinlock patch_lock; /* only ever tried: held across OCALL_PROTECT */
     uint64_t trampoline_next; /* address of the first free trampoline byte, 0 before the first */

@@ -207,6 +207,12 @@ long host_sigaction(uint32_t signal, uint32_t disposition, uint64_t flags)
     return status_of(leave()->u.sigaction.result);
 }
 
+uint64_t host_ignored_signals(void)
+{
+    begin(OCALL_IGNORED_SIGNALS);
+    return leave()->u.ignored_signals.signals;
+}
+
 void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     host_exchange *exchange = begin(OCALL_CPUID);

@@ -42,6 +42,7 @@ long host_trim(uint64_t offset, uint64_t size);
 /* Returns the bytes filled, whole pages from the start, or -errno. */
 long host_fill(uint64_t offset, uint64_t size, uint64_t source, uint32_t prot);
 long host_sigaction(uint32_t signal, uint32_t disposition, uint64_t flags);
+uint64_t host_ignored_signals(void);
 void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 long host_execve(uint32_t argument_count, uint32_t environment_count, uint64_t strings_size);
 

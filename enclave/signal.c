@@ -273,13 +273,26 @@ void signal_fault(struct thread *self, struct registers *registers, int signal, 
     enter_handler(self, registers, &action, &info);
 }
 
-void signal_reset(struct thread *self, uint64_t ignored, uint64_t blocked)
+void signal_learn_ignored(struct thread *self)
+{
+    struct compartment *compartment = self->compartment;
+    if (__atomic_load_n(&compartment->ignored_known, __ATOMIC_ACQUIRE))
+        return;
+    uint64_t ignored = host_ignored_signals();
+    spin_lock(&compartment->signal_lock);
+    /* Once another thread knows, it may have changed what the host has just said. */
+    for (uint32_t signal = 1; signal <= SIGNAL_COUNT && !compartment->ignored_known; signal++)
+        if (ignored & SIGNAL_BIT(signal))
+            compartment->actions[signal].handler = HANDLER_IGNORE;
+    __atomic_store_n(&compartment->ignored_known, 1, __ATOMIC_RELEASE);
+    spin_unlock(&compartment->signal_lock);
+}
+
+void signal_reset(struct thread *self, uint64_t blocked)
 {
     struct compartment *compartment = self->compartment;
     memset(compartment->actions, 0, sizeof(compartment->actions));
-    for (uint32_t signal = 1; signal <= SIGNAL_COUNT; signal++)
-        if (ignored & SIGNAL_BIT(signal))
-            compartment->actions[signal].handler = HANDLER_IGNORE;
+    compartment->ignored_known = 0;
     self->altstack_base = self->altstack_size = self->altstack_flags = 0;
     self->has_saved_mask = 0;
     self->signal_mask = blocked & ~UNMASKABLE;

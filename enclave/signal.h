@@ -72,6 +72,9 @@ int signal_dequeue(struct thread *self, uint64_t set, struct signal_info *info);
 /* A synchronous fault of the program at the given address: handler frame or death by default action. */
 void signal_fault(struct thread *self, struct registers *registers, int signal, int code, uint64_t address);
 
-/* Reset to the state after execve: handlers to default, ignored stay ignored. */
-void signal_reset(struct thread *self, uint64_t ignored, uint64_t blocked);
+/* Reset to the state after execve: handlers to default. */
+void signal_reset(struct thread *self, uint64_t blocked);
+
+/* The signals that were ignored at the start, and stay so. To be called before the actions are read or changed. */
+void signal_learn_ignored(struct thread *self);
 #endif

@@ -291,7 +291,7 @@ _Noreturn void program_start(struct thread *self)
 
     make_stack(compartment, &block, outside, &arguments);
     /* the block is copied now: the exchange buffer may be used */
-    signal_reset(self, block.ignored_signals_low | (uint64_t)block.ignored_signals_high << 32, block.blocked_signals);
+    signal_reset(self, block.blocked_signals);
     const char *path = open_program(&file, &arguments);
     load_all(compartment, &file, path, &image);
     remember_path(compartment, &file, path);

@@ -50,6 +50,7 @@ long sys_rt_sigaction(struct syscall *call)
     if (call->args[1] && copy_from_program(&wanted, (const void *)call->args[1], sizeof(wanted)))
         return -EFAULT;
 
+    signal_learn_ignored(call->thread);
     spin_lock(&compartment->signal_lock);
     old = signal_actions(call->thread)[signal];
     if (call->args[1])

@@ -104,6 +104,7 @@ long vfork_process(struct thread *self, const struct registers *child)
     struct vfork_state *state = vfork_state(self);
     if (self->is_vfork_child)
         return -EAGAIN; /* a child of the child would need a third part of the stack */
+    signal_learn_ignored(self); /* what the child finds out would be its own knowledge */
     spin_lock(&compartment->vfork_lock);
     compartment->vfork_count++;
     state->parent = *self;

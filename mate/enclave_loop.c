@@ -88,6 +88,7 @@ static int is_plain(uint32_t op)
     case OCALL_TRIM:
     case OCALL_FILL:
     case OCALL_SIGACTION:
+    case OCALL_IGNORED_SIGNALS:
     case OCALL_CPUID:
         return 1;
     default:

@@ -105,12 +105,11 @@ static void name_process(const char *path)
 static _Noreturn void run(const struct options *options)
 {
     const char *path = options->exec_path;
-    struct signal_state signals;
+    uint64_t blocked_signals;
     struct host_thread *thread;
 
-    signal_state_read(&signals);
     /* No signal may arrive between here and the first handler's stack */
-    signal_block_all(NULL);
+    signal_block_all(&blocked_signals);
     lease_read_row(&mate.lease, options->lease_fd);
     mate.executable = open_executable(options);
     if (!path)
@@ -128,7 +127,7 @@ static _Noreturn void run(const struct options *options)
     if (options->exec_path && !options->exec_fresh)
         recover_after_exec(thread);
     lease_close_program_memory(&mate.lease);
-    start_block_make(thread, path, options->arguments, mate.environment, &signals);
+    start_block_make(thread, path, options->arguments, mate.environment, blocked_signals);
     signal_set_mask(0);
     enclave_loop(thread, ECALL_START, 0);
     thread_exit(thread);

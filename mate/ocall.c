@@ -41,6 +41,9 @@ enum ocall_outcome ocall_serve(struct host_thread *thread)
     case OCALL_SIGACTION:
         ocall_sigaction(thread);
         return OCALL_CONTINUE;
+    case OCALL_IGNORED_SIGNALS:
+        ocall_ignored_signals(thread);
+        return OCALL_CONTINUE;
     case OCALL_CPUID:
         ocall_cpuid(thread);
         return OCALL_CONTINUE;

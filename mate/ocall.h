@@ -16,6 +16,7 @@ void ocall_commit(struct host_thread *thread);
 void ocall_trim(struct host_thread *thread);
 void ocall_fill(struct host_thread *thread);
 void ocall_sigaction(struct host_thread *thread);
+void ocall_ignored_signals(struct host_thread *thread);
 void ocall_clone_thread(struct host_thread *thread);
 void ocall_execve(struct host_thread *thread);
 enum ocall_outcome ocall_vfork(struct host_thread *thread);

@@ -67,6 +67,11 @@ long sgx_sigaction(int signal, signal_handler handler, uint64_t flags)
     return sys_rt_sigaction(signal, &action, NULL);
 }
 
+uint64_t sgx_ignored_signals(void)
+{
+    return 0;
+}
+
 void sgx_thread_died(uint64_t tcs)
 {
     (void)tcs;

@@ -48,6 +48,9 @@ struct cpuid sgx_cpuid(const struct sgx_thread *thread, uint32_t leaf, uint32_t 
  */
 long sgx_sigaction(int signal, signal_handler handler, uint64_t flags);
 
+/* Of the signals that the platform catches for itself, those that were ignored before: bit n-1 for signal n. */
+uint64_t sgx_ignored_signals(void);
+
 /*
  * A thread of another process may have been killed on this TCS, which on hardware makes it leave by an AEX. Afterwards
  * an EENTER finds CSSA as that left it.

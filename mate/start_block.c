@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "start_block.h"
 
-#include <asm/signal.h>
 #include <linux/mman.h>
 #include <linux/resource.h>
 
@@ -11,7 +10,6 @@
 #include "string.h"
 #include "syscall.h"
 
-#define SIGNALS_MAX 64
 #define CPUID_XSAVE 0xd
 #define XSAVEC_XGETBV1 0x6
 #define XSAVE_LEGACY_AND_HEADER 576
@@ -62,7 +60,7 @@ static uint64_t stack_limit(void)
     return limit.rlim_cur;
 }
 
-static void fill(struct start_block *block, const struct sgx_thread *thread, const struct signal_state *signals)
+static void fill(struct start_block *block, const struct sgx_thread *thread, uint64_t blocked_signals)
 {
     const struct lease_grant *grant = &mate.lease.grant;
     const struct auxiliary *auxiliary = &mate.auxiliary;
@@ -83,9 +81,7 @@ static void fill(struct start_block *block, const struct sgx_thread *thread, con
     block->hwcap2 = auxiliary->hwcap2;
     block->xfrm = grant->xfrm;
     block->xsave_size = xsave_size(thread, grant->xfrm);
-    block->ignored_signals_low = signals->ignored;
-    block->ignored_signals_high = signals->ignored >> 32;
-    block->blocked_signals = signals->blocked;
+    block->blocked_signals = blocked_signals;
     if (grant->flags & LEASE_TRACE_SYSCALLS)
         block->flags |= START_TRACE_SYSCALLS;
     if (grant->flags & LEASE_NO_PATCH)
@@ -110,7 +106,7 @@ static struct start_block *find_room(const struct exchange *exchange, uint64_t s
 }
 
 void start_block_make(struct host_thread *thread, const char *path, char **arguments, char **environment,
-                      const struct signal_state *signals)
+                      uint64_t blocked_signals)
 {
     uint32_t argument_count, environment_count;
     uint64_t size = sizeof(struct start_block) + strlen(path) + 1 + strings_size(arguments, &argument_count) +
@@ -126,23 +122,11 @@ void start_block_make(struct host_thread *thread, const char *path, char **argum
     block->block_size = size;
     block->argument_count = argument_count;
     block->environment_count = environment_count;
-    fill(block, &thread->sgx, signals);
+    fill(block, &thread->sgx, blocked_signals);
     next = put_string((char *)(block + 1), path);
     for (; *arguments; arguments++)
         next = put_string(next, *arguments);
     for (; *environment; environment++)
         next = put_string(next, *environment);
     thread->exchange->start_block = (uint64_t)block;
-}
-
-void signal_state_read(struct signal_state *state)
-{
-    state->ignored = 0;
-    for (int signal = 1; signal <= SIGNALS_MAX; signal++) {
-        struct kernel_sigaction action;
-
-        if (!sys_rt_sigaction(signal, NULL, &action) && action.handler == (void *)SIG_IGN)
-            state->ignored |= 1UL << (signal - 1);
-    }
-    sys_rt_sigprocmask(SIG_BLOCK, NULL, &state->blocked);
 }

@@ -56,6 +56,7 @@ enum ocall {
     OCALL_REFUSED, /* the ECALL makes no sense in the state that this TCS is in; nothing was done */
     OCALL_FILL,
     OCALL_PREPARED,
+    OCALL_IGNORED_SIGNALS,
 };
 
 /*
@@ -151,6 +152,11 @@ struct ocall_sigaction {
     int64_t result;
 };
 
+/* Asked before the first OCALL_SIGACTION: few programs want to know, and to find out takes a host call for each. */
+struct ocall_ignored_signals {
+    uint64_t signals; /* bit n-1: signal n was SIG_IGN when the process started */
+};
+
 struct ocall_cpuid {
     uint32_t leaf, subleaf;
     uint32_t eax, ebx, ecx, edx;
@@ -236,6 +242,7 @@ struct exchange {
         struct ocall_trim trim;
         struct ocall_fill fill;
         struct ocall_sigaction sigaction;
+        struct ocall_ignored_signals ignored_signals;
         struct ocall_cpuid cpuid;
         struct ocall_execve execve;
         struct ocall_vfork vfork;
@@ -276,8 +283,6 @@ struct start_block {
     uint64_t hwcap, hwcap2; /* AT_HWCAP, AT_HWCAP2 */
     uint64_t xsave_size; /* bytes of XSAVE state for the enclave's XFRM */
     uint64_t xfrm;
-    uint32_t ignored_signals_low; /* bit n-1: signal n was SIG_IGN at start (it stays so) */
-    uint32_t ignored_signals_high;
     uint64_t blocked_signals; /* signal mask at start */
     uint32_t flags;
     uint32_t reserved;

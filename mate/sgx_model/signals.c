@@ -20,6 +20,9 @@ static struct {
 } dispositions[SIGNALS_MAX + 1] __attribute__((section(".bss.rare")));
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 
+/* Of the fault signals, before they were caught */
+static uint64_t ignored_signals;
+
 static int is_fault_signal(int signal)
 {
     for (unsigned i = 0; i < sizeof(fault_signals) / sizeof(fault_signals[0]); i++)
@@ -80,7 +83,7 @@ static void on_signal(int signal, siginfo_t *info, struct ucontext *frame)
     deliver(signal, info, frame);
 }
 
-static long install(int signal, void *handler, uint64_t flags)
+static long install(int signal, void *handler, uint64_t flags, struct kernel_sigaction *old)
 {
     struct kernel_sigaction action = {
         .handler = handler,
@@ -89,7 +92,7 @@ static long install(int signal, void *handler, uint64_t flags)
         .mask = ~0UL,
     };
 
-    return sys_rt_sigaction(signal, &action, NULL);
+    return sys_rt_sigaction(signal, &action, old);
 }
 
 long sgx_sigaction(int signal, signal_handler handler, uint64_t flags)
@@ -100,16 +103,24 @@ long sgx_sigaction(int signal, signal_handler handler, uint64_t flags)
     if (is_fault_signal(signal))
         return 0;
     if (handler == HANDLER_DEFAULT || handler == HANDLER_IGNORE)
-        return install(signal, (void *)handler, flags);
-    return install(signal, (void *)on_signal, flags);
+        return install(signal, (void *)handler, flags, NULL);
+    return install(signal, (void *)on_signal, flags, NULL);
+}
+
+uint64_t sgx_ignored_signals(void)
+{
+    return ignored_signals;
 }
 
 void model_signals_start(void)
 {
     for (unsigned i = 0; i < sizeof(fault_signals) / sizeof(fault_signals[0]); i++) {
-        long result = install(fault_signals[i], (void *)on_signal, 0);
+        struct kernel_sigaction old;
+        long result = install(fault_signals[i], (void *)on_signal, 0, &old);
 
         if (result)
             die("cannot install the handler of signal %d: error %d", fault_signals[i], (int)-result);
+        if (old.handler == (void *)SIG_IGN)
+            ignored_signals |= 1UL << (fault_signals[i] - 1);
     }
 }
