@@ -22,6 +22,7 @@ struct script_line {
 struct program_file {
     int fd;
     uint32_t is_script;
+    uint32_t is_resolved; /* opened by a path without a symbolic link */
     uint64_t size;
     uint64_t head_size; /* bytes of it in host_buffer() */
 };
@@ -34,6 +35,8 @@ long script_parse(struct script_line *line, const char *head, uint64_t size);
  * in host_buffer() afterwards; `line` is filled for a script. Returns 0, or -errno as execve(2) has it.
  */
 long program_open(struct program_file *file, struct script_line *line, int directory_fd, uint32_t open_flags);
+/* The same, for an absolute path, if the host can tell that no symbolic link is on its way. */
+long program_open_resolved(struct program_file *file, struct script_line *line);
 void program_close(const struct program_file *file);
 
 /* Check the ELF headers, whose head is in host_buffer(). 0, or -ENOEXEC with the reason logged under `name`. */

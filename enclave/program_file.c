@@ -5,6 +5,7 @@
 #include <asm/stat.h>
 #include <asm/unistd.h>
 #include <linux/fcntl.h>
+#include <linux/openat2.h>
 #include <linux/stat.h>
 
 #include "host.h"
@@ -40,24 +41,43 @@ static long look_at(struct program_file *file, struct script_line *line)
     return file->is_script ? script_parse(line, head, size) : 0;
 }
 
-long program_open(struct program_file *file, struct script_line *line, int directory_fd, uint32_t open_flags)
+/* What openat or openat2 has answered for the path in the buffer. */
+static long examine(struct program_file *file, struct script_line *line, long opened)
 {
-    uint64_t path = (uint64_t)host_buffer();
-    long result =
-        host_syscall(__NR_openat, (uint64_t)(int64_t)directory_fd, path, O_RDONLY | O_CLOEXEC | open_flags, 0, 0, 0);
-    if (result < 0)
-        return result;
-    if (result > INT32_MAX)
+    volatile char *path = host_buffer();
+    if (opened < 0)
+        return opened;
+    if (opened > INT32_MAX)
         return -EIO;
-    *file = (struct program_file){.fd = (int)result};
+    *file = (struct program_file){.fd = (int)opened};
     /* By descriptor: the path may mean another file by now. The empty path is the buffer's NUL. */
-    *(volatile char *)path = 0;
-    result = host_syscall(__NR_faccessat2, (uint64_t)file->fd, path, X_OK, AT_EMPTY_PATH | AT_EACCESS, 0, 0);
+    *path = 0;
+    long result =
+        host_syscall(__NR_faccessat2, (uint64_t)file->fd, (uint64_t)path, X_OK, AT_EMPTY_PATH | AT_EACCESS, 0, 0);
     if (!result)
         result = look_at(file, line);
     if (result < 0)
         program_close(file);
     return result < 0 ? result : 0;
+}
+
+long program_open(struct program_file *file, struct script_line *line, int directory_fd, uint32_t open_flags)
+{
+    return examine(file, line,
+                   host_syscall(__NR_openat, (uint64_t)(int64_t)directory_fd, (uint64_t)host_buffer(),
+                                O_RDONLY | O_CLOEXEC | open_flags, 0, 0, 0));
+}
+
+long program_open_resolved(struct program_file *file, struct script_line *line)
+{
+    const struct open_how how = {.flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+    char *path = host_buffer(), *outside = path + PATH_SIZE;
+    memcpy(outside, &how, sizeof how);
+    long result = examine(
+        file, line,
+        host_syscall(__NR_openat2, (uint64_t)(int64_t)AT_FDCWD, (uint64_t)path, (uint64_t)outside, sizeof how, 0, 0));
+    file->is_resolved = !result;
+    return result;
 }
 
 void program_copy_name(char name[PROGRAM_NAME_SIZE])

@@ -9,8 +9,6 @@
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
-#include <linux/openat2.h>
-#include <linux/prctl.h>
 
 #include "address_layout.h"
 #include "clock.h"
@@ -136,18 +134,40 @@ static void prepend_script(struct program_arguments *arguments, const struct scr
     arguments->prefix[0] = stack_push_string(arguments, line->interpreter);
 }
 
+/* Absolute, and without anything that would be left out of a path which the kernel writes. */
+static int is_canonical(const char *path)
+{
+    if (*path != '/')
+        return 0;
+    for (const char *c = path; *c; c++)
+        if (*c == '/' && (c[1] == '/' || c[1] == '.' || !c[1]))
+            return 0;
+    return 1;
+}
+
+/* At the path in `path`, of which no more than PATH_SIZE bytes are used. */
+static long open_at(struct program_file *file, struct script_line *line, const char *path)
+{
+    size_t size = strlen(path) + 1;
+    if (size > PATH_SIZE)
+        return -ENAMETOOLONG;
+    /* Then the path is what the host would say of the descriptor, which takes reading /proc to ask. */
+    if (is_canonical(path)) {
+        memcpy(host_buffer(), path, size);
+        if (!program_open_resolved(file, line))
+            return 0;
+    }
+    memcpy(host_buffer(), path, size);
+    return program_open(file, line, AT_FDCWD, 0);
+}
+
 /* Open the program, by way of scripts' interpreters. Returns the path that was opened in the end. */
 static const char *open_program(struct program_file *file, struct program_arguments *arguments)
 {
     const char *program = (const char *)arguments->path, *path = program;
     for (int depth = 0;; depth++) {
         struct script_line line;
-        size_t size = strlen(path) + 1;
-        long result = size > PATH_SIZE ? -ENAMETOOLONG : 0;
-        if (!result) {
-            memcpy(host_buffer(), path, size);
-            result = program_open(file, &line, AT_FDCWD, 0);
-        }
+        long result = open_at(file, &line, path);
         if (result)
             program_refuse(program, depth ? path : NULL, result);
         if (!file->is_script)
@@ -160,39 +180,13 @@ static const char *open_program(struct program_file *file, struct program_argume
     }
 }
 
-/* Absolute, and without anything that would be left out of a path which the kernel writes. */
-static int is_canonical(const char *path)
-{
-    if (*path != '/')
-        return 0;
-    for (const char *c = path; *c; c++)
-        if (*c == '/' && (c[1] == '/' || c[1] == '.' || !c[1]))
-            return 0;
-    return 1;
-}
-
-/* Does the path lead to a file without a symbolic link on the way? Asking that is cheaper than reading /proc. */
-static int is_resolved(const char *path)
-{
-    const struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
-    char *buffer = host_buffer();
-    memcpy(buffer, &how, sizeof how);
-    memcpy(buffer + sizeof how, path, strlen(path) + 1); /* at most PATH_SIZE, checked by open_program */
-    long fd = host_syscall(__NR_openat2, (uint64_t)(int64_t)AT_FDCWD, (uint64_t)buffer + sizeof how, (uint64_t)buffer,
-                           sizeof how, 0, 0);
-    if (fd < 0)
-        return 0;
-    host_syscall(__NR_close, (uint64_t)fd, 0, 0, 0, 0, 0);
-    return 1;
-}
-
 /* /proc/self/exe: as the host resolved it, else as it was given. */
 static void remember_path(struct compartment *compartment, const struct program_file *file, const char *path)
 {
     static const char link[] = "/proc/self/fd/";
     char *buffer = host_buffer(), digits[12];
     uint32_t count = 0;
-    if (is_canonical(path) && is_resolved(path)) {
+    if (file->is_resolved) {
         memcpy(compartment->program_path, path, strlen(path) + 1);
         return;
     }
@@ -210,20 +204,6 @@ static void remember_path(struct compartment *compartment, const struct program_
     } else {
         memcpy(compartment->program_path, path, strlen(path) + 1); /* checked by open_program */
     }
-}
-
-/* The name that ps(1) shows. */
-static void set_process_name(const char *path)
-{
-    const char *name = path;
-    for (const char *c = path; *c; c++)
-        if (*c == '/' && c[1])
-            name = c + 1;
-    char *buffer = host_buffer();
-    size_t size = strlen(name);
-    memcpy(buffer, name, size < 15 ? size : 15);
-    buffer[size < 15 ? size : 15] = 0;
-    host_syscall(__NR_prctl, PR_SET_NAME, (uint64_t)buffer, 0, 0, 0, 0);
 }
 
 /* Load the file. `interpreter`: as the program's dynamic linker, which changes where execution starts only. */
@@ -295,7 +275,6 @@ _Noreturn void program_start(struct thread *self)
     const char *path = open_program(&file, &arguments);
     load_all(compartment, &file, path, &image);
     remember_path(compartment, &file, path);
-    set_process_name((const char *)arguments.path);
     program_close(&file);
     if (image.executable_stack)
         memory_protect(compartment, arguments.stack_low, compartment->start_stack_high - arguments.stack_low,

@@ -119,14 +119,17 @@ static void map_one(const struct lease *lease, const struct lease_mapping *mappi
             (unsigned long)mapping->address, (long)mapping->size, (int)-address);
     if ((uint64_t)address != mapping->address)
         die("the kernel ignored MAP_FIXED_NOREPLACE: use Linux 4.17 or newer");
-    /* A core dump must not hold the enclave's memory; nor does the kernel's own SGX driver let it */
-    syscall3(__NR_madvise, address, mapping->size, MADV_DONTDUMP);
 }
 
 void lease_map(const struct lease *lease)
 {
     for (uint32_t i = 0; i < lease->grant.mapping_count; i++)
         map_one(lease, &lease->grant.mappings[i]);
+    /*
+     * A core dump must not hold the enclave's memory; nor does the kernel's own SGX driver let it. Gaps between
+     * mappings make this fail with ENOMEM, after it has done the rest.
+     */
+    syscall3(__NR_madvise, lease->grant.enclave_base, lease->grant.enclave_size, MADV_DONTDUMP);
 }
 
 void lease_close_program_memory(const struct lease *lease)
