@@ -49,7 +49,6 @@ def _answer_calls(listener: socket.socket, keeper: socket.socket, program: Progr
         # What is open and was not before may be the caller's, and must not be held beyond its call.
         if not program.is_reusable or _descriptor_count() != count - 1:
             return
-        set_name(b"teemate-spare")
         gc.enable()  # the zygote has it disabled: what one call leaves is nothing, what thousands leave adds up
         next_listener = _wait_for_listener(keeper)
 
@@ -61,6 +60,7 @@ def _descriptor_count() -> int:
 def _wait_for_listener(keeper: socket.socket) -> socket.socket | None:
     """Tell the zygote that we are free; it gives the listener to whom it wants to take the next call."""
     keeper.send(FREE_NOTE, socket.MSG_NOSIGNAL)
+    set_name(b"teemate-spare")  # not before, so that whoever makes a call then does not have another child forked
     _note, descriptors, _, _ = socket.recv_fds(keeper, 1, 1, socket.MSG_CMSG_CLOEXEC)
     return socket.socket(fileno=descriptors[0]) if descriptors else None
 

@@ -18,6 +18,7 @@ from tests.harness.patience import PATIENCE
 from tests.harness.process import all_processes, wait_until
 from tests.harness.runtime import RuntimeUnderTest
 from zygote import protocol
+from zygote.child import FREE_NOTE, _wait_for_listener
 from zygote.resident import FREE_MAX
 
 
@@ -193,6 +194,22 @@ def test_what_leaves_something_open_answers_no_other_call(tmp_path: Path) -> Non
         assert len(set(call(6))) == 6
         assert zygote.stdin
         zygote.stdin.close()
+
+
+def test_who_is_called_free_has_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a call that follows would find the zygote forking."""
+    ours, childs = socket.socketpair()
+    names: list[bytes] = []
+
+    def set_name(name: bytes) -> None:
+        assert ours.recv(1, socket.MSG_DONTWAIT) == FREE_NOTE
+        names.append(name)
+
+    monkeypatch.setattr("zygote.child.set_name", set_name)
+    ours.shutdown(socket.SHUT_WR)
+    with ours, childs:
+        assert _wait_for_listener(childs) is None
+    assert names == [b"teemate-spare"]
 
 
 def _call(path: Path) -> int:
