@@ -54,6 +54,7 @@ class Container:
 
     async def create(self, *, mount_root: Callable[[], None], no_pivot: bool, no_new_keyring: bool) -> int:
         """Create init and return its pid. `mount_root` mounts its root file system, and the caller unmounts it."""
+        before = self.reaper.count
         try:
             socket = await self.init.open_streams()
             self.init.pid = await self.runtime.create(
@@ -68,7 +69,7 @@ class Container:
         except BaseException:
             self.init.close()
             raise
-        self._watch(self.init)
+        self._watch(self.init, since=before)
         # Nothing runs in it before its start, which the caller can ask for once it has our answer.
         asyncio.get_running_loop().call_soon(self._watch_memory)
         return self.init.pid
@@ -102,6 +103,7 @@ class Container:
             raise StatusError(
                 Code.FAILED_PRECONDITION, f"container {self.id} has stopped: nothing can be executed in it"
             )
+        before = self.reaper.count
         async with process.starting:
             try:
                 socket = await process.open_streams()
@@ -119,7 +121,7 @@ class Container:
                     raise StatusError(Code.UNKNOWN, str(error)) from error
                 raise
             process.status = Status.RUNNING
-            self._watch(process)
+            self._watch(process, since=before)
             self.publisher.publish(
                 events.TOPIC_EXEC_STARTED,
                 events_pb2.TaskExecStarted(container_id=self.id, exec_id=process.exec_id, pid=process.pid),
@@ -261,8 +263,11 @@ class Container:
         task.add_done_callback(self._calls.discard)
         return await task
 
-    def _watch(self, process: Process) -> None:
-        """Note the exit as soon as it happens, and announce it, though never before the start."""
+    def _watch(self, process: Process, *, since: int = 0) -> None:
+        """Note the exit as soon as it happens, and announce it, though never before the start.
+
+        `since` is the reaper's count before the process was started.
+        """
 
         def note(future: "asyncio.Future[Exit]") -> None:
             process.status = Status.STOPPED
@@ -273,7 +278,7 @@ class Container:
             elif not process.ended.done():
                 process.ended.set_result(future.result())
 
-        self.reaper.exit_of(process.pid).add_done_callback(note)
+        self.reaper.exit_of(process.pid, since=since).add_done_callback(note)
         _keep(asyncio.create_task(self._announce_exit(process)))
 
     def _ends_others(self, process: Process) -> bool:

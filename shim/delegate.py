@@ -57,6 +57,7 @@ class Delegate:
             actions += [(os.POSIX_SPAWN_DUP2, fd, number) for fd, number in redirections or []]
             path = self.context.delegate
             log_size = self._log_size()
+            before = self.reaper.count
             pid = os.posix_spawn(
                 path,
                 [path, *self.context.global_words(), *words],
@@ -66,7 +67,7 @@ class Delegate:
                 setsigmask=[],
             )
             # A caller that gives up must not leave the descriptors in use by two.
-            ended = await asyncio.shield(self.reaper.exit_of(pid))
+            ended = await asyncio.shield(self.reaper.exit_of(pid, since=before))
             text = os.pread(output, OUTPUT_MAX, 0)
         if ended.status:
             raise DelegateError(self._last_error(log_size) or text.decode(errors="replace").strip() or words[0])

@@ -37,21 +37,27 @@ class Reaper:
         self.stirred: Callable[[], None] = lambda: None
         """Called for each exit."""
         self._waiting: dict[int, asyncio.Future[Exit]] = {}
-        self._unclaimed: OrderedDict[int, Exit] = OrderedDict()
+        self._unclaimed: OrderedDict[int, tuple[int, Exit]] = OrderedDict()
+        self.count = 0
+        """Of the exits so far."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on, whenever `loop` runs."""
         loop.add_signal_handler(signal.SIGCHLD, self.reap)
         self.reap()
 
-    def exit_of(self, pid: int) -> "asyncio.Future[Exit]":
-        """A future of the process's exit. Ask once per process, before or after it ends."""
+    def exit_of(self, pid: int, *, since: int = 0) -> "asyncio.Future[Exit]":
+        """A future of the process's exit. Ask once per process, before or after it ends.
+
+        `since` is `count` at some time before the process was started: an earlier exit is that of another process,
+        which had the same pid.
+        """
         future = self._waiting.get(pid)
         if future is None:
             future = asyncio.get_running_loop().create_future()
             early = self._unclaimed.pop(pid, None)
-            if early is not None:
-                future.set_result(early)
+            if early is not None and early[0] > since:
+                future.set_result(early[1])
             else:
                 self._waiting[pid] = future
         return future
@@ -70,11 +76,12 @@ class Reaper:
             self._deliver(Exit(pid=pid, status=code if code >= 0 else 128 - code, time_ns=time.time_ns()))
 
     def _deliver(self, ended: Exit) -> None:
+        self.count += 1
         future = self._waiting.pop(ended.pid, None)
         if future is not None:
             if not future.done():
                 future.set_result(ended)
             return
-        self._unclaimed[ended.pid] = ended
+        self._unclaimed[ended.pid] = (self.count, ended)
         while len(self._unclaimed) > UNCLAIMED_MAX:
             self._unclaimed.popitem(last=False)

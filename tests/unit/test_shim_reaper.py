@@ -72,3 +72,19 @@ def test_exits_that_nobody_asks_for_do_not_pile_up() -> None:
         return len(reaper._unclaimed)
 
     assert asyncio.run(scenario()) == module.UNCLAIMED_MAX
+
+
+def test_a_pid_that_is_used_again() -> None:
+    """What an orphan of some container left under it is not the exit of the process that has it now."""
+
+    async def scenario() -> list[int]:
+        reaper = Reaper()
+        reaper._deliver(Exit(pid=4711, status=9, time_ns=1))
+        before = reaper.count
+        exit_of_new = reaper.exit_of(4711, since=before)
+        assert not exit_of_new.done()
+        reaper._deliver(Exit(pid=4711, status=0, time_ns=2))
+        reaper._deliver(Exit(pid=4712, status=3, time_ns=3))
+        return [(await exit_of_new).status, (await reaper.exit_of(4712, since=before)).status]
+
+    assert asyncio.run(scenario()) == [0, 3]
