@@ -1,5 +1,6 @@
 """The process that makes a call: does it live in our world, and what of its own must we take on to act for it?"""
 
+import contextlib
 import os
 import resource
 import socket
@@ -8,11 +9,12 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from enclave_host.cgroup_migration import own_groups
+
 _CREDENTIALS = struct.Struct("3i")
 _NAMESPACES = ("mnt", "net", "pid", "ipc", "uts", "user", "cgroup")
 # Lines of /proc/PID/status. What we have less of than the caller, what we do for it would lack.
 _RIGHTS = ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def process_of_same_user(connection: socket.socket) -> int | None:
@@ -73,10 +75,11 @@ def join_groups(membership: str) -> None:
     """Move to the control groups that `membership` names, which has the form of /proc/PID/cgroup."""
     if membership == Path("/proc/self/cgroup").read_text():
         return
-    for line in membership.splitlines():
-        _number, controllers, path = line.split(":", 2)
-        hierarchy = _CGROUP_ROOT / controllers.removeprefix("name=")
-        try:
-            (hierarchy / path.lstrip("/") / "cgroup.procs").write_text("0")
-        except FileNotFoundError:
-            continue  # a hierarchy that is not mounted moves nobody
+    for group in own_groups(membership):
+        # Not created: where a hierarchy is not mounted there is a file system that would take a file of that name.
+        with contextlib.suppress(FileNotFoundError):
+            processes = os.open(group / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(processes, b"0")
+            finally:
+                os.close(processes)

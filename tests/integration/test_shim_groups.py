@@ -23,14 +23,15 @@ def named(stack: Stack, name: str) -> list[int]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Stack]:
-    """containerd is in a control group of its own, as a service of systemd's would be."""
+    """containerd is in control groups of its own, of both versions, as a service of systemd's would be."""
     name = cgroups.new_name()
-    (hierarchy,) = [path for path in (cgroups.ROOT / "pids", cgroups.ROOT) if (path / "cgroup.procs").exists()][:1]
+    divided = [path for path in (cgroups.ROOT / "pids", cgroups.ROOT / "unified") if (path / "cgroup.procs").exists()]
     try:
         with Stack() as stack:
-            (hierarchy / name).mkdir()
             (containerd,) = named(stack, "containerd")
-            (hierarchy / name / "cgroup.procs").write_text(str(containerd))
+            for hierarchy in divided or [cgroups.ROOT]:
+                (hierarchy / name).mkdir()
+                (hierarchy / name / "cgroup.procs").write_text(str(containerd))
             # without the zygote the shim is a child of containerd's, and there anyway
             assert wait_until((stack.hostd.run_directory / "zygote-shim.sock").exists)
             yield stack
