@@ -13,6 +13,7 @@ from tests.harness.containerd_versions import VERSIONS
 from tests.harness.cri import Cri, CriContainerd
 from tests.harness.process import Daemon, clean_environment, wait_until
 from tests.integration.cri_session import session
+from tests.integration.shim_session import outliving_output
 from tests.integration.version_stage import Stage, stage_of
 
 
@@ -66,10 +67,11 @@ def life(stage: Stage, shim: str) -> dict[str, Any]:
     name = containerd.image("busybox", namespace="default")
     task = Task(containerd, name, shim)
     seen: dict[str, Any] = {}
-    short = containerd.run_with_shim(name, "short", "sh", "-c", "echo out; echo err >&2; exit 5", shim=shim)
+    command = outliving_output(shim, "echo out; echo err >&2; exit 5")
+    short = containerd.run_with_shim(name, "short", *command, shim=shim)
     seen["run"] = (short.returncode, short.stdout, short.stderr)
     seen["start"] = (task.start("sleep", "1000"), task.state())
-    seen["exec"] = task.execute("sh", "-c", "echo in; exit 3")
+    seen["exec"] = task.execute(*outliving_output(shim, "echo in; exit 3"))
     seen["pause"] = (task.ctr("tasks", "pause", "task"), task.state())
     seen["resume"] = (task.ctr("tasks", "resume", "task"), task.state())
     seen["metrics"] = task.ctr("tasks", "metrics", "task")[0]
