@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -17,6 +18,9 @@ DRAIN_TIMEOUT = 10.0
 # over is then lost, on a busy machine in one of fifty runs with a shim that does not wait.
 READ_RETRY_SECONDS = 0.001
 READ_TRIES = 200
+# Most begin within half a millisecond, and the loop cannot sleep for less than one.
+NAP_SECONDS = 0.00005
+NAPS = 8
 
 
 class Status(IntEnum):
@@ -106,10 +110,13 @@ class Process:
 
     async def output_read(self) -> None:
         """Wait for a client that is about to read, but not for long: there may be none."""
-        for _ in range(READ_TRIES):
+        for attempt in range(READ_TRIES):
             if not self.has_unread_output:
                 break
-            await asyncio.sleep(READ_RETRY_SECONDS)
+            if attempt < NAPS:
+                time.sleep(NAP_SECONDS)
+            else:
+                await asyncio.sleep(READ_RETRY_SECONDS)
 
     async def drain(self) -> None:
         """Wait until all output has reached containerd's FIFOs, for at most DRAIN_TIMEOUT seconds."""
