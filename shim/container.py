@@ -15,7 +15,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos.containerd import task_events_pb2 as events_pb2
-from shim import clearing, enclave_metrics, events
+from shim import enclave_metrics, events
 from shim.cgroup import Cgroup
 from shim.delegate import DelegateError
 from shim.events import Publisher
@@ -51,8 +51,6 @@ class Container:
     _oom: OomWatch | None = None
     _calls: "set[asyncio.Task[Any]]" = field(default_factory=set)
     """Calls of the runtime that are under way."""
-    _clearing: "asyncio.Future[bool] | None" = None
-    _delete_has_begun: bool = False
 
     async def create(self, *, mount_root: Callable[[], None], no_pivot: bool, no_new_keyring: bool) -> int:
         """Create init and return its pid. `mount_root` mounts its root file system, and the caller unmounts it."""
@@ -186,10 +184,8 @@ class Container:
         process = self.init
         if process.status == Status.RUNNING or self.paused:
             raise StatusError(Code.FAILED_PRECONDITION, f"container {self.id} is running: cannot be deleted")
-        self._delete_has_begun = True
         if process.status == Status.STOPPED:
             await process.ended  # and all that ran beside it
-        is_unmounted = self._clearing is not None and await self._clearing
         # A kill whose victim has died is still to be answered: after Shutdown, which follows, it could not be.
         while self._calls:
             await asyncio.wait(self._calls)
@@ -204,8 +200,7 @@ class Container:
             self._oom.close()
         for each in (*self.execs.values(), process):
             each.close()
-        if not is_unmounted:
-            unmount_rootfs(self.bundle / "rootfs")
+        unmount_rootfs(self.bundle / "rootfs")
         ended = process.ended.result()
         self.publisher.publish(
             events.TOPIC_DELETE,
@@ -324,17 +319,6 @@ class Container:
                 exited_at=timestamp(ended.time_ns),
             ),
         )
-        if process is self.init and not self._delete_has_begun:
-            self._clear_away()
-
-    def _clear_away(self) -> None:
-        """Do beforehand what Delete will be asked for, unless the delegate is to do it."""
-        state = self.runtime.ended_state(self.id)
-        if state is None:
-            return
-        if self._oom is not None:
-            self._oom.close()  # it also fires when its control group goes
-        self._clearing = clearing.begin(state, self.bundle / "rootfs")
 
 
 DEATH_OF_EXECS_TIMEOUT = 5.0

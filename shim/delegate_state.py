@@ -55,18 +55,14 @@ class DelegateState(ABC):
         False if a control group cannot be removed: the delegate, which waits, may. So it is if somebody else has
         removed the container.
         """
-        if not self.directory.exists() or not self.remove_cgroups():
+        if not self.directory.exists():
             return False
-        shutil.rmtree(self.directory)
-        return True
-
-    def remove_cgroups(self) -> bool:
-        """Remove those that are still there. False if one cannot be."""
         try:
             for cgroup in self.cgroups:
                 _remove_cgroup(cgroup)
         except OSError:
             return False
+        shutil.rmtree(self.directory)
         return True
 
 

@@ -226,17 +226,11 @@ class Runtime:
                 await released
 
     async def _remove(self, container: str, *, force: bool) -> None:
-        state = None if force else self.ended_state(container)
-        if state and state.forget():
-            return
+        if not force and not self.shares_processes and not self.context.options.flag("systemd-cgroup"):
+            state = self._state or self._read_state(container)
+            if state and state.delete_is_plain and state.forget():
+                return
         await self.delegate.run(["delete", *(["--force"] if force else []), container])
-
-    def ended_state(self, container: str) -> DelegateState | None:
-        """What is left of a container that has ended, or None where the delegate would do more than forget it."""
-        if self.shares_processes or self.context.options.flag("systemd-cgroup"):
-            return None
-        state = self._state or self._read_state(container)
-        return state if state and state.delete_is_plain else None
 
     async def pause(self, container: str) -> None:
         await self.delegate.run(["pause", container])

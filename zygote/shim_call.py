@@ -44,7 +44,6 @@ class ShimCall:
     def get_ready(self) -> None:
         """In a child that has to wait for its call."""
         working_set.copy(self._pages)
-        callers.adopt_environment({})  # which takes longer than to take on the caller's
         with contextlib.suppress(OSError, ValueError):
             self._expected_groups.join()
         self._grounds = Grounds()

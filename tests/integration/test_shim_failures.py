@@ -12,7 +12,6 @@ import pytest
 
 from tests.harness import shim as tasks_of
 from tests.harness.leaks import KEPT_BYTES_PER_COMPARTMENT, assert_nothing_leaked, compartments_touched, holdings
-from tests.harness.mounts import mounts_under
 from tests.harness.process import wait_until
 from tests.harness.shim import Events
 from tests.harness.stack import Stack
@@ -124,22 +123,6 @@ def test_a_killed_shim_takes_its_container_along(watched: Stack) -> None:
     assert [content["exit_status"] for content in exits] == [128 + signal.SIGKILL]
     assert watched.containerd.ctr("tasks", "exec", "--exec-id=e", "bystander", "echo", "here").stdout == "here\n"
     watched.containerd.ctr("containers", "delete", "orphaned")
-
-
-def test_a_shim_killed_after_the_end_of_its_container(watched: Stack) -> None:
-    """What is mounted, and its control groups, have gone with the container: nobody had to delete it first."""
-    start(watched, "over")
-    pid = tasks_of.tasks(watched.containerd)["over"][0]
-    shim = parent(pid)
-    root = tasks_of.bundle_root(watched.containerd) / "over"
-    assert mounts_under(root)
-    os.kill(pid, signal.SIGKILL)
-    tasks_of.wait_status(watched.containerd, "over", "STOPPED")
-    assert wait_until(lambda: not mounts_under(root))
-    assert wait_until(lambda: "over" not in {path.name for path in watched.containerd.cgroups()})
-    os.kill(shim, signal.SIGKILL)
-    assert wait_until(lambda: "over" not in tasks_of.tasks(watched.containerd))
-    watched.containerd.ctr("containers", "delete", "over")
 
 
 def test_a_killed_zygote_harms_nobody_and_the_next_start_is_cold(watched: Stack) -> None:

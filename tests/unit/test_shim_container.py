@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from shim import clearing, process
-from shim import container as container_module
+from shim import process
 from shim.container import Container
 from shim.events import Publisher
 from shim.process import Process, Status, Streams
@@ -22,31 +20,14 @@ from shim.runtime import Runtime
 from shim.stdio import open_stdio
 
 
-class FakeState:
-    """What the delegate has left of a container: control groups that go once `may_go` is set."""
-
-    def __init__(self) -> None:
-        self.may_go = threading.Event()
-        self.is_gone = False
-
-    def remove_cgroups(self) -> bool:
-        assert self.may_go.wait(60)
-        self.is_gone = True
-        return True
-
-
 class FakeRuntime:
     """Kills take until `killed` is set."""
 
     shares_processes = False
 
-    def __init__(self, *, left: FakeState | None = None) -> None:
+    def __init__(self) -> None:
         self.killed = asyncio.Event()
         self.deleted = False
-        self.left = left
-
-    def ended_state(self, _container: str) -> FakeState | None:
-        return self.left
 
     async def kill(self, _container: str, _number: int, *, everyone: bool) -> None:
         del everyone
@@ -152,75 +133,3 @@ def test_an_end_without_output_is_told_at_once(tmp_path: Path) -> None:
             assert container.init.ended.done()
 
     asyncio.run(scenario())
-
-
-@pytest.fixture
-def unmounted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The directories that have been unmounted, in order."""
-    calls: list[Path] = []
-    for module in (container_module, clearing):
-        monkeypatch.setattr(module, "unmount_rootfs", calls.append)
-    return calls
-
-
-async def delete_soon(container: Container) -> asyncio.Task[Exit]:
-    """A Delete that has got as far as it can without waiting."""
-    task = asyncio.create_task(container.delete())
-    for _ in range(20):
-        await asyncio.sleep(0)
-    return task
-
-
-def test_what_delete_would_do_is_done_when_the_container_ends(tmp_path: Path, unmounted: list[Path]) -> None:
-    """And Delete, should it come meanwhile, waits for it: nothing is left when it has been answered."""
-
-    async def scenario() -> None:
-        left = FakeState()
-        runtime = FakeRuntime(left=left)
-        container = a_container(tmp_path, runtime)
-        await end(container)
-        delete = await delete_soon(container)
-        assert not runtime.deleted
-        left.may_go.set()
-        await delete
-        assert runtime.deleted
-        assert left.is_gone
-
-    asyncio.run(scenario())
-    assert unmounted == [tmp_path / "rootfs"]
-
-
-def test_what_the_delegate_is_to_do_is_left_until_delete(tmp_path: Path, unmounted: list[Path]) -> None:
-    """A hook of its may look at the root file system."""
-
-    async def scenario() -> None:
-        container = a_container(tmp_path, FakeRuntime(left=None))
-        await end(container)
-        await container.init.ended
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert unmounted == []
-        await container.delete()
-
-    asyncio.run(scenario())
-    assert unmounted == [tmp_path / "rootfs"]
-
-
-def test_nothing_is_cleared_away_behind_a_delete(tmp_path: Path, unmounted: list[Path]) -> None:
-    """A new container may have its name, and its control groups, by then."""
-
-    async def scenario() -> None:
-        left = FakeState()
-        container = a_container(tmp_path, FakeRuntime(left=left))
-        container.init.pid, container.init.status = 4711, Status.STOPPED
-        async with container.init.starting:  # which the announcement waits for, but Delete does not
-            container._watch(container.init)
-            container.reaper._deliver(Exit(pid=4711, status=0, time_ns=1))
-            await (await delete_soon(container))
-        left.may_go.set()
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert not left.is_gone
-
-    asyncio.run(scenario())
-    assert unmounted == [tmp_path / "rootfs"]
