@@ -55,9 +55,10 @@ static int opens_at_once(const uint64_t args[6])
 int would_wait(long number, const uint64_t args[6])
 {
     switch (number) {
-    case __NR_read:
-    case __NR_accept:
+    case __NR_accept: /* threads often share a listener: another may take the connection, and this one would wait */
     case __NR_accept4:
+        return !never_waits(args[0]);
+    case __NR_read:
         return !never_waits(args[0]) && !is_ready(args[0], POLLIN);
     case __NR_write: /* a pipe that is ready for some bytes may have to wait for room for more */
         return !never_waits(args[0]) && !(is_ready(args[0], POLLOUT) && (args[2] <= PIPE_BUF || is_file(args[0])));
