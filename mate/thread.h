@@ -43,7 +43,7 @@
 #include "sgx_platform.h"
 
 struct host_thread {
-    struct sgx_thread sgx; /* first: the platform finds it at the start of the block */
+    struct sgx_thread sgx; /* first: the platform finds it by thread_of_stack(), too */
     struct exchange *exchange;
     uint64_t tcs;
     uint32_t slot;
