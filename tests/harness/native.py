@@ -28,3 +28,11 @@ def compile_native(output: Path, *, driver: Path, sources: tuple[str, ...]) -> P
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return output
+
+
+def run_driver(name: str, *, directory: Path, sources: tuple[str, ...]) -> None:
+    """Compile a driver of tests/unit/native that takes no arguments, and have it find nothing wrong."""
+    driver = ROOT / "tests" / "unit" / "native" / f"{name}.c"
+    program = compile_native(directory / name, driver=driver, sources=sources)
+    done = subprocess.run([program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

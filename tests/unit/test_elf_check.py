@@ -22,7 +22,7 @@ from tests.harness.elf_file import (
     W,
     X,
 )
-from tests.harness.native import compile_native
+from tests.harness.native import compile_native, run_driver
 
 USUAL = ElfFile()
 MAX = 2**64 - 1
@@ -186,10 +186,4 @@ def test_programs_of_the_distribution_are_accepted(driver: Path, path: str) -> N
 
 
 def test_a_file_truncated_while_it_is_loaded(tmp_path: Path) -> None:
-    program = compile_native(
-        tmp_path / "elf_tail_driver",
-        driver=Path(__file__).parent / "native" / "elf_tail_driver.c",
-        sources=("elf.c",),
-    )
-    done = subprocess.run([program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_driver("elf_tail_driver", directory=tmp_path, sources=("elf.c",))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.native import compile_native
+from tests.harness.native import compile_native, run_driver
 
 SOURCES = (
     "memory.c",
@@ -42,20 +42,8 @@ def test_random_steps_against_a_model(driver: Path, host: str, seed: int) -> Non
 
 
 def test_a_child_killed_in_a_change_of_the_table(tmp_path: Path) -> None:
-    program = compile_native(
-        tmp_path / "table_death_driver",
-        driver=Path(__file__).parent / "native" / "table_death_driver.c",
-        sources=("memory_table.c", "vma.c"),
-    )
-    done = subprocess.run([program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_driver("table_death_driver", directory=tmp_path, sources=("memory_table.c", "vma.c"))
 
 
 def test_each_page_is_accepted_once(tmp_path: Path) -> None:
-    program = compile_native(
-        tmp_path / "accept_driver",
-        driver=Path(__file__).parent / "native" / "accept_driver.c",
-        sources=("accept.c",),
-    )
-    done = subprocess.run([program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_driver("accept_driver", directory=tmp_path, sources=("accept.c",))

@@ -113,13 +113,23 @@ def test_an_end_is_told_when_the_output_has_been_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, somebody_reads: bool
 ) -> None:
     """ctr gives up a FIFO that it is about to read when it hears of the end. But there may be no client at all."""
-    monkeypatch.setattr(process, "READ_TRIES", 10**6 if somebody_reads else 3)
+    monkeypatch.setattr(process, "READ_TRIES", 10**6 if somebody_reads else process.NAPS + 3)
+    time_passes = asyncio.Event()
+    sleep = asyncio.sleep
+
+    async def sleep_then(seconds: float) -> None:
+        if seconds:
+            await time_passes.wait()
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep_then)
 
     async def scenario() -> None:
         async with that_wrote(tmp_path, b"hello\n") as (container, client):
             await end(container)
+            assert not container.init.ended.done()
+            time_passes.set()
             if somebody_reads:
-                assert not container.init.ended.done()
                 assert os.read(client, 100) == b"hello\n"
             assert (await container.init.ended).status == 0
 

@@ -4,8 +4,6 @@
  */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,20 +11,13 @@
 #include "accept.h"
 #include "compartment.h"
 #include "include/sgx_arch.h"
+#include "require.h"
 #include "thread.h"
 
 #define BASE COMPARTMENT_BASE(0)
 #define WRITE_OF_PENDING 0x8007
 #define FETCH 0x8015
 #define NOT_OF_EPCM 0x7
-
-#define REQUIRE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not %s\n", __FILE__, __LINE__, #condition);                                        \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 static unsigned int accepted, extended;
 static uint64_t last_page;

@@ -6,8 +6,6 @@
  */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +14,7 @@
 #include "clock.h"
 #include "compartment.h"
 #include "host.h"
+#include "require.h"
 #include "thread.h"
 
 #define ROUNDS 200
@@ -23,14 +22,6 @@
 #define LATE 2000 /* ticks: an answer so old is still taken to compute on from */
 #define HELD_UP 10000 /* ticks: one so old is not */
 #define SECOND 1000000000
-
-#define REQUIRE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not %s\n", __FILE__, __LINE__, #condition);                                        \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 static struct compartment compartment = {.flags = START_TSC_CLOCK};
 static const struct clock *const kept = &compartment.clocks[CLOCK_MONOTONIC];

@@ -20,6 +20,7 @@
 #include "dirty_map.h"
 #include "host.h"
 #include "memory.h"
+#include "require.h"
 #include "thread.h"
 #include "usercopy.h"
 
@@ -40,14 +41,6 @@ static struct compartment *compartment;
 static uint64_t area;
 static unsigned long host_calls, refused_trims;
 static int host_refuses, may_refuse, on_sgx;
-
-#define REQUIRE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not %s\n", __FILE__, __LINE__, #condition);                                        \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 /* --- the host ---------------------------------------------------------------------------------- */
 

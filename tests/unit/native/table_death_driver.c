@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include <asm/prctl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -15,20 +14,13 @@
 #include <unistd.h>
 
 #include "memory_table.h"
+#include "require.h"
 #include "thread.h"
 
 #define CAPACITY 64
 /* signal.h is the LibOS's here */
 #define SIGTRAP 5
 #define SIGSTOP 19
-#define REQUIRE(condition)                                                                                             \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                            \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
-    } while (0)
-
 struct state {
     struct compartment compartment;
     struct vma entries[CAPACITY];
